@@ -1,0 +1,3 @@
+//! tollgate
+
+pub mod clock;

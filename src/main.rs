@@ -1,0 +1,3 @@
+//! The tollgate server program.
+
+fn main() {}
