@@ -30,12 +30,13 @@ impl Now {
         self.unix_us / 1_000_000
     }
 
-    /// The moment `by` later on both axes; for simulated time.
+    /// The moment `by` later on both axes, or the last there is; for simulated
+    /// time.
     #[must_use]
     pub fn advanced(self, by: Duration) -> Now {
         Now {
-            monotonic: self.monotonic + by,
-            unix_us: self.unix_us + u64::try_from(by.as_micros()).unwrap_or(u64::MAX),
+            monotonic: self.monotonic.saturating_add(by),
+            unix_us: self.unix_us.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -51,5 +52,12 @@ mod tests {
         let later = now.advanced(Duration::from_millis(2));
         assert_eq!(later.monotonic, Duration::from_millis(2));
         assert_eq!((later.unix_ms(), later.unix_s()), (2_001, 2));
+    }
+
+    #[test]
+    fn time_ends_rather_than_begins_again() {
+        let last = Now { monotonic: Duration::MAX, unix_us: u64::MAX };
+        assert_eq!(last.advanced(Duration::from_micros(1)), last);
+        assert_eq!(Now::default().advanced(Duration::MAX), last);
     }
 }

@@ -1,3 +1,5 @@
-//! tollgate
+//! tollgate: a key-value server that speaks the Redis protocol.
 
 pub mod clock;
+pub mod glob;
+pub mod protocol;
