@@ -1,5 +1,6 @@
 //! tollgate: a key-value server that speaks the Redis protocol.
 
 pub mod clock;
+pub mod config;
 pub mod glob;
 pub mod protocol;

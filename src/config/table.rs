@@ -1,0 +1,410 @@
+//! The table of options: the one place that names an option, its default, its
+//! bounds and what it is for.
+
+use super::kind::{
+    Choice, Describe, Hz, Int, Kind, Memory, Only, Secret, Text, ValueError, YesNo, short_bytes,
+};
+use super::list::{Addresses, Events, OutputLimits, Percentiles};
+use super::value::{
+    Allowed, BindAddress, LogLevel, NotifyFlags, OutputBufferLimit, OutputBufferLimits, Password,
+};
+
+/// Whether CONFIG SET may change an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At any time.
+    Live,
+    /// Only at the start.
+    Immutable,
+    /// Only at the start, because a client could do harm with it.
+    Protected,
+}
+
+/// One row of the table.
+pub struct OptionSpec {
+    /// The name, as in redis.conf and, after `--`, in argv.
+    pub name: &'static str,
+    /// The heading it stands under in `--help`.
+    pub group: &'static str,
+    /// What its number counts (`ms`, `bytes`); empty where nothing is counted.
+    pub unit: &'static str,
+    /// Whether CONFIG SET may change it.
+    pub change: Change,
+    /// What it is for, in one sentence.
+    pub summary: &'static str,
+    pub(super) parse: fn(&mut Config, &str) -> Result<(), ValueError>,
+    pub(super) print: fn(&Config) -> String,
+    pub(super) kind: &'static dyn Describe,
+}
+
+impl OptionSpec {
+    /// The row of the option called `name`, in any case.
+    pub fn find(name: &str) -> Option<&'static OptionSpec> {
+        OPTIONS.iter().find(|option| option.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The row whose name is most like `name`, if one is near enough to be
+    /// meant.
+    pub fn closest(name: &str) -> Option<&'static OptionSpec> {
+        let name = name.to_ascii_lowercase();
+        let edits_max = name.len().div_ceil(3).min(4);
+        let near = OPTIONS.iter().map(|option| (edits(&name, option.name), option));
+        let near = near.filter(|(edits, _)| *edits <= edits_max);
+        near.min_by_key(|(edits, _)| *edits).map(|(_, option)| option)
+    }
+
+    /// What values are allowed, to complete "allowed: ...".
+    pub fn allowed(&self) -> String {
+        self.kind.allowed()
+    }
+
+    /// The placeholder of its value in `--help`.
+    pub fn placeholder(&self) -> &'static str {
+        self.kind.placeholder()
+    }
+
+    /// Several words make one value: `--bind 127.0.0.1 ::1`.
+    pub fn is_list(&self) -> bool {
+        self.kind.is_list()
+    }
+
+    /// The value must not appear in logs, errors or MONITOR.
+    pub fn is_secret(&self) -> bool {
+        self.kind.is_secret()
+    }
+
+    /// The default with its unit, as `--help` shows it.
+    pub fn default_with_unit(&self) -> String {
+        let printed = (self.print)(&Config::default());
+        match (self.unit, printed.parse()) {
+            _ if printed.is_empty() => "\"\"".to_owned(),
+            ("", _) => printed,
+            ("bytes", Ok(bytes)) if short_bytes(bytes) != printed => short_bytes(bytes),
+            (unit, _) => format!("{printed} {unit}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for OptionSpec {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "OptionSpec({})", self.name)
+    }
+}
+
+/// Edits of one letter that turn `left` into `right`. The time is the product
+/// of both lengths, which is small: `right` is a name of the table.
+fn edits(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (done, from) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = done + 1;
+        for (at, to) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[at + 1];
+            row[at + 1] = replaced.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+const NO_PERSISTENCE: &str = "persistence is not there yet: all data is in memory only";
+const NO_EVICTION: &str = "a memory limit is not there yet: keys are never evicted";
+
+/// Enough for any use, and a database that is never used is not free.
+const DATABASES_MAX: i64 = 65_536;
+
+/// Below this, CONFIG SET itself might no longer fit, and nobody could raise
+/// the limit again.
+const REQUEST_MIN: u64 = 1_024;
+
+const INT_MAX: i64 = i32::MAX as i64;
+const BYTES_MAX: u64 = i64::MAX as u64;
+
+/// From the rows, makes the plain struct, its defaults, and the table.
+macro_rules! options {
+    ($($group:literal {$(
+        $name:literal $field:ident: $type:ty = $default:expr, $kind:expr, $unit:literal, $change:ident,
+        $summary:literal;
+    )*})*) => {
+        /// The value of every option. Code on the hot path reads the fields.
+        ///
+        /// Whoever writes a field directly answers for its bounds; the methods
+        /// check them.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {$($(
+            #[doc = $summary]
+            pub $field: $type,
+        )*)*
+            /// The configuration file that was read, empty for none. It is not an
+            /// option: it is where options came from.
+            pub config_file: String,
+        }
+
+        impl Default for Config {
+            fn default() -> Config {
+                Config {$($($field: $default,)*)* config_file: String::new()}
+            }
+        }
+
+        /// Every option, in the order of `--help`.
+        pub static OPTIONS: &[OptionSpec] = &[$($(
+            OptionSpec {
+                name: $name,
+                group: $group,
+                unit: $unit,
+                change: Change::$change,
+                summary: $summary,
+                parse: |config, value| {
+                    config.$field = $kind.parse(value, &config.$field)?;
+                    Ok(())
+                },
+                print: |config| $kind.print(&config.$field),
+                kind: &$kind,
+            },
+        )*)*];
+
+        #[cfg(test)]
+        pub(super) const FIELDS: &[&str] = &[$($(stringify!($field),)*)*];
+    };
+}
+
+options! {
+    "Network" {
+        "port" port: u16 = 6379, Int { min: 0, max: 65_535 }, "", Immutable,
+            "TCP port to listen on, where 0 takes any free one.";
+        "bind" bind: Vec<BindAddress> = BindAddress::parse("127.0.0.1").into_iter().collect(),
+            Addresses, "", Immutable,
+            "Addresses to listen on, where a leading '-' forgives one that the machine lacks.";
+        "tcp-backlog" tcp_backlog: u32 = 511, Int { min: 0, max: INT_MAX }, "connections", Immutable,
+            "Connections that the kernel keeps waiting until they are accepted.";
+        "tcp-keepalive" tcp_keepalive: u32 = 300, Int { min: 0, max: INT_MAX }, "s", Live,
+            "Silence after which the kernel probes whether a client is still there, 0 for never.";
+        "tcp-nodelay" tcp_nodelay: bool = true, YesNo, "", Live,
+            "Send small replies at once instead of waiting for more to send.";
+        "reuse-port" reuse_port: bool = false, YesNo, "", Immutable,
+            "Let several servers listen on the same port and share its connections.";
+        "timeout" timeout: u32 = 0, Int { min: 0, max: INT_MAX }, "s", Live,
+            "Silence after which an idle client is closed, 0 for never.";
+        "maxclients" maxclients: u32 = 20_000, Int { min: 1, max: u32::MAX as i64 }, "clients", Live,
+            "Most clients connected at once.";
+    }
+    "Access" {
+        "requirepass" requirepass: Password = Password::default(), Secret, "", Live,
+            "Password that clients must give with AUTH, empty for none.";
+        "protected-mode" protected_mode: bool = false,
+            Only {
+                kind: YesNo,
+                value: "no",
+                why: "there is no protected mode: use bind and requirepass to restrict access",
+            }, "", Immutable,
+            "Accepted for redis.conf, while access is restricted by bind and requirepass.";
+        "enable-debug-command" enable_debug_command: Allowed = Allowed::No,
+            Choice(Allowed::NAMES), "", Protected,
+            "Who may run DEBUG, which can hold the whole server up.";
+    }
+    "Data" {
+        "databases" databases: u32 = 16, Int { min: 1, max: DATABASES_MAX }, "databases", Immutable,
+            "Databases that SELECT chooses from.";
+        "notify-keyspace-events" notify_keyspace_events: NotifyFlags = NotifyFlags::default(),
+            Events, "", Live,
+            "Keyspace events to publish, as the letters of redis.conf.";
+        "maxmemory" maxmemory: u64 = 0,
+            Only { kind: Memory { min: 0, max: u64::MAX }, value: "0", why: NO_EVICTION },
+            "bytes", Live,
+            "Accepted for redis.conf, while memory has no limit.";
+        "maxmemory-policy" maxmemory_policy: &'static str = "noeviction",
+            Only {
+                kind: Choice(&[
+                    ("volatile-lru", "volatile-lru"),
+                    ("volatile-lfu", "volatile-lfu"),
+                    ("volatile-random", "volatile-random"),
+                    ("volatile-ttl", "volatile-ttl"),
+                    ("allkeys-lru", "allkeys-lru"),
+                    ("allkeys-lfu", "allkeys-lfu"),
+                    ("allkeys-random", "allkeys-random"),
+                    ("noeviction", "noeviction"),
+                ]),
+                value: "noeviction",
+                why: NO_EVICTION,
+            }, "", Live,
+            "Accepted for redis.conf, while keys are never evicted.";
+        "save" save: String = String::new(),
+            Only { kind: Text { words: true }, value: "", why: NO_PERSISTENCE }, "", Immutable,
+            "Accepted for redis.conf, while no snapshots are written.";
+        "appendonly" appendonly: bool = false,
+            Only { kind: YesNo, value: "no", why: NO_PERSISTENCE }, "", Immutable,
+            "Accepted for redis.conf, while no journal is written.";
+    }
+    "Process" {
+        "dir" dir: String = ".".to_owned(), Text { words: false }, "", Protected,
+            "Directory that the server changes to before it opens files.";
+        "loglevel" loglevel: LogLevel = LogLevel::Notice, Choice(LogLevel::NAMES), "", Live,
+            "How much to log, unless RUST_LOG says otherwise.";
+        "logfile" logfile: String = String::new(), Text { words: false }, "", Immutable,
+            "File to append the log to, empty for standard error.";
+        "daemonize" daemonize: bool = false,
+            Only {
+                kind: YesNo,
+                value: "no",
+                why: "the server stays in the foreground: let a service manager run it",
+            }, "", Immutable,
+            "Accepted for redis.conf, while the server stays in the foreground.";
+        "supervised" supervised: &'static str = "no",
+            Only {
+                kind: Choice(&[
+                    ("upstart", "upstart"),
+                    ("systemd", "systemd"),
+                    ("auto", "auto"),
+                    ("no", "no"),
+                ]),
+                value: "no",
+                why: "the server does not report to a supervisor",
+            }, "", Immutable,
+            "Accepted for redis.conf, while no supervisor is told of the start.";
+        "hz" hz: u32 = 10, Hz, "", Live,
+            "Accepted for redis.conf, and without effect because nothing is polled.";
+    }
+    "Monitoring" {
+        "slowlog-log-slower-than" slowlog_log_slower_than: i64 = 10_000,
+            Int { min: -1, max: i64::MAX }, "us", Live,
+            "Commands that take longer are kept in SLOWLOG, 0 for all and -1 for none.";
+        "slowlog-max-len" slowlog_max_len: usize = 128, Int { min: 0, max: i64::MAX }, "commands", Live,
+            "Most commands kept in SLOWLOG.";
+        "latency-monitor-threshold" latency_monitor_threshold: u64 = 0,
+            Int { min: 0, max: i64::MAX }, "ms", Live,
+            "Delays of at least this are kept for LATENCY, 0 for none.";
+        "latency-tracking" latency_tracking: bool = true, YesNo, "", Live,
+            "Keep a histogram of the time that each command takes.";
+        "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Vec<f64> =
+            vec![50.0, 99.0, 99.9], Percentiles, "", Live,
+            "Percentiles of those histograms that INFO shows.";
+    }
+    "Limits of a request" {
+        "proto-max-bulk-len" proto_max_bulk_len: usize = 512 << 20,
+            Memory { min: 1 << 20, max: BYTES_MAX }, "bytes", Live,
+            "Most bytes of one argument, and of one value.";
+        "multibulk-max-args" multibulk_max_args: usize = 1 << 20,
+            Int { min: REQUEST_MIN as i64, max: INT_MAX }, "arguments", Live,
+            "Most arguments of one request.";
+        "inline-max-bytes" inline_max_bytes: usize = 64 << 10,
+            Memory { min: REQUEST_MIN, max: 1 << 30 }, "bytes", Live,
+            "Most bytes of one inline request.";
+        "client-query-buffer-limit" client_query_buffer_limit: usize = 1 << 30,
+            Memory { min: 1 << 20, max: BYTES_MAX }, "bytes", Live,
+            "Most bytes kept of a client's unfinished request, above which it is closed.";
+        "transaction-max-bytes" transaction_max_bytes: usize = 64 << 20,
+            Memory { min: REQUEST_MIN, max: BYTES_MAX }, "bytes", Live,
+            "Most bytes of commands that one client queues after MULTI.";
+    }
+    "Limits of a client" {
+        "client-output-buffer-limit" client_output_buffer_limit: OutputBufferLimits =
+            OutputBufferLimits {
+                normal: OutputBufferLimit::new(1 << 30, 0, 0),
+                replica: OutputBufferLimit::new(256 << 20, 64 << 20, 60),
+                pubsub: OutputBufferLimit::new(32 << 20, 8 << 20, 60),
+            }, OutputLimits, "", Live,
+            "Unread replies, by class of client, above which a client is closed.";
+        "output-pause-bytes" output_pause_bytes: usize = 1 << 20,
+            Memory { min: REQUEST_MIN, max: BYTES_MAX }, "bytes", Live,
+            "Unread replies above which a client's next requests wait.";
+        "client-watch-max" client_watch_max: usize = 100_000,
+            Int { min: 1, max: INT_MAX }, "keys", Live,
+            "Most keys that one client watches.";
+        "client-subscriptions-max" client_subscriptions_max: usize = 100_000,
+            Int { min: 1, max: INT_MAX }, "subscriptions", Live,
+            "Most channels and patterns that one client subscribes to.";
+        "client-names-max-bytes" client_names_max_bytes: usize = 64 << 20,
+            Memory { min: REQUEST_MIN, max: BYTES_MAX }, "bytes", Live,
+            "Most bytes of the names that one client watches and subscribes to.";
+        "max-wait-ms" max_wait_ms: u64 = 60_000,
+            Int { min: 1, max: INT_MAX }, "ms", Live,
+            "Longest time that one command may wait.";
+    }
+    "Limits of one loop turn" {
+        "turn-requests-max" turn_requests_max: usize = 1_024,
+            Int { min: 1, max: INT_MAX }, "requests", Live,
+            "Requests that one client runs before the others have their turn.";
+        "turn-accepts-max" turn_accepts_max: usize = 256,
+            Int { min: 1, max: INT_MAX }, "connections", Live,
+            "Connections accepted before the connected clients have their turn.";
+        "client-read-bytes" client_read_bytes: usize = 64 << 10,
+            Memory { min: 4 << 10, max: 16 << 20 }, "bytes", Immutable,
+            "Size of the buffer that all clients' input is read into.";
+        "buffer-pool-max" buffer_pool_max: usize = 1_024,
+            Int { min: 0, max: INT_MAX }, "buffers", Live,
+            "Most drained buffers kept for the next client that needs one.";
+        "expire-slice-keys" expire_slice_keys: usize = 500,
+            Int { min: 1, max: INT_MAX }, "keys", Live,
+            "Most expired keys removed before clients have their turn.";
+        "free-slice-entries" free_slice_entries: usize = 4_000,
+            Int { min: 1, max: INT_MAX }, "entries", Live,
+            "Most entries of a flushed database freed before clients have their turn.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_kebab_and_those_of_the_fields() {
+        let names: BTreeSet<&str> = OPTIONS.iter().map(|option| option.name).collect();
+        assert_eq!(names.len(), OPTIONS.len());
+        for (option, field) in OPTIONS.iter().zip(FIELDS) {
+            assert_eq!(option.name, field.replace('_', "-"));
+            assert!(option.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+        }
+    }
+
+    #[test]
+    fn every_default_parses_and_prints_back() {
+        let default = Config::default();
+        for option in OPTIONS {
+            let printed = (option.print)(&default);
+            let mut config = default.clone();
+            (option.parse)(&mut config, &printed).unwrap_or_else(|e| panic!("{option:?}: {e}"));
+            assert_eq!(config, default, "{option:?}");
+        }
+    }
+
+    #[test]
+    fn every_summary_is_one_sentence() {
+        for option in OPTIONS {
+            let sentence = option.summary.strip_suffix('.').expect(option.name);
+            assert!(sentence.starts_with(|c: char| c.is_uppercase()), "{option:?}");
+            assert!(!sentence.contains(". ") && !sentence.ends_with('.'), "{option:?}");
+            assert!(option.summary.len() <= 100, "{option:?}");
+            assert!(!option.allowed().is_empty() && !option.placeholder().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_group_is_one_run_of_rows() {
+        let mut groups: Vec<&str> = OPTIONS.iter().map(|option| option.group).collect();
+        groups.dedup();
+        assert_eq!(groups.iter().collect::<BTreeSet<_>>().len(), groups.len());
+    }
+
+    #[test]
+    fn only_the_password_is_secret() {
+        let secret: Vec<_> = OPTIONS.iter().filter(|o| o.is_secret()).map(|o| o.name).collect();
+        assert_eq!(secret, ["requirepass"]);
+    }
+
+    #[test]
+    fn a_near_name_is_found() {
+        for (wrong, right) in [
+            ("prot", Some("port")),
+            ("max-clients", Some("maxclients")),
+            ("REQUIREPAS", Some("requirepass")),
+            ("client-output-buffer-limits", Some("client-output-buffer-limit")),
+            ("replicaof", None),
+            ("", None),
+        ] {
+            assert_eq!(OptionSpec::closest(wrong).map(|option| option.name), right, "{wrong}");
+        }
+    }
+}
