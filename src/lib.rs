@@ -3,4 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod glob;
+mod keyspace;
+mod long_double;
 pub mod protocol;

@@ -1,0 +1,500 @@
+//! One database: looking keys up and changing them.
+
+use std::convert::Infallible;
+
+use super::entry::{Entry, EntryRef, NewValue, Value};
+use super::event::{self, Event};
+use super::{Database, Keyspace};
+
+/// The key holds a value of another type than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrongType;
+
+/// What happens to a key's deadline when its value is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// It stays as it is.
+    Keep,
+    /// The key lives until it is removed.
+    Never,
+    /// The key is gone from this Unix millisecond on.
+    At(u64),
+}
+
+/// How many keys [`Db::prefetch`] looks ahead at the most: about as many lines as
+/// a processor fetches at once, twice over.
+pub(crate) const PREFETCHED_MAX: usize = 32;
+
+/// Due keys that [`Db::random`] removes before it only looks.
+const RANDOM_REMOVALS_MAX: usize = 100;
+
+/// Steps of [`Db::random`] through the table, each a bucket with keys or some
+/// hundred without.
+const RANDOM_STEPS_MAX: usize = 1_000;
+
+/// A view of one database: what commands read and change keys through.
+pub(crate) struct Db<'a> {
+    keyspace: &'a mut Keyspace,
+    index: usize,
+}
+
+impl<'a> Db<'a> {
+    pub(super) fn new(keyspace: &'a mut Keyspace, index: usize) -> Db<'a> {
+        Db { keyspace, index }
+    }
+
+    /// The database's number.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Changes the view to another database, which must exist.
+    pub(crate) fn select(&mut self, index: usize) {
+        assert!(index < self.keyspace.database_count(), "the database was checked to exist");
+        self.index = index;
+    }
+
+    /// All databases, for what concerns more than this one.
+    pub(crate) fn keyspace(&mut self) -> &mut Keyspace {
+        self.keyspace
+    }
+
+    /// The same keyspace, another database, for as long as the borrow lasts.
+    pub(crate) fn other(&mut self, index: usize) -> Db<'_> {
+        self.keyspace.db(index)
+    }
+
+    /// Number of keys; keys that are due and not removed yet count.
+    pub(crate) fn len(&self) -> usize {
+        self.database().table.len()
+    }
+
+    fn database(&self) -> &Database {
+        &self.keyspace.databases[self.index]
+    }
+
+    fn database_mut(&mut self) -> &mut Database {
+        &mut self.keyspace.databases[self.index]
+    }
+
+    // Looking up
+    //
+    // A key that is due is absent for all of these. Those that only read leave
+    // its removal to the index, which sees to it in the same turn; so that each
+    // of them is one hash and one search.
+
+    /// Hints to the processor that these keys are about to be looked up, so that
+    /// their cache misses overlap. For commands that take many keys.
+    pub(crate) fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let table = &self.database().table;
+        let mut hashes = [0; PREFETCHED_MAX];
+        let mut count = 0;
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = table.hash(key);
+            table.prefetch(*hash);
+            count += 1;
+        }
+        for hash in &hashes[..count] {
+            table.prefetch_entry(*hash);
+        }
+    }
+
+    /// The key's entry, for a command that reads: counts a hit or a miss, and
+    /// an access.
+    #[inline]
+    pub(crate) fn read(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let access = self.access();
+        let entry = self.inspect(key)?;
+        access.note(&entry);
+        Some(entry)
+    }
+
+    /// Like [`Db::read`], without counting as an access: TTL, TYPE, EXISTS.
+    #[inline]
+    pub(crate) fn inspect(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let Keyspace { databases, stats, events, now_ms, .. } = &mut *self.keyspace;
+        let found = databases[self.index].find_live(key, *now_ms);
+        match found {
+            Some(_) => stats.hits += 1,
+            None => {
+                stats.misses += 1;
+                events.emit(self.index, key, event::KEY_MISS);
+            }
+        }
+        found
+    }
+
+    /// Like [`Db::inspect`], without the event of a miss: OBJECT.
+    pub(crate) fn inspect_quietly(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let Keyspace { databases, stats, now_ms, .. } = &mut *self.keyspace;
+        let found = databases[self.index].find_live(key, *now_ms);
+        match found {
+            Some(_) => stats.hits += 1,
+            None => stats.misses += 1,
+        }
+        found
+    }
+
+    /// The key's entry, for a command that will change it: counts an access,
+    /// but neither hit nor miss.
+    #[inline]
+    pub(crate) fn peek(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let access = self.access();
+        let entry = self.database().find_live(key, self.keyspace.now_ms)?;
+        access.note(&entry);
+        Some(entry)
+    }
+
+    /// The key's entry, for whoever only looks at how it is stored: counts
+    /// nothing, not even an access. MEMORY USAGE, DEBUG OBJECT.
+    pub(crate) fn look(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let now_ms = self.keyspace.now_ms;
+        self.database().find_live(key, now_ms)
+    }
+
+    /// Whether the key exists; counts nothing. A key that is due is removed, so
+    /// that those who watch it hear of that now.
+    pub(crate) fn contains(&mut self, key: &[u8]) -> bool {
+        let now_ms = self.keyspace.now_ms;
+        let hash = self.database().table.hash(key);
+        let Some(entry) = self.database().table.find(hash, key) else { return false };
+        let is_due = entry.is_due(now_ms);
+        if is_due {
+            self.expire(hash, key);
+        }
+        !is_due
+    }
+
+    /// The string under the key, for a command that reads.
+    #[inline]
+    pub(crate) fn read_string(&mut self, key: &[u8]) -> Result<Option<Value<'_>>, WrongType> {
+        Ok(self.read(key).map(EntryRef::value))
+    }
+
+    /// The string under the key, for a command that will change it.
+    #[inline]
+    pub(crate) fn peek_string(&mut self, key: &[u8]) -> Result<Option<Value<'_>>, WrongType> {
+        Ok(self.peek(key).map(EntryRef::value))
+    }
+
+    #[cold]
+    fn expire(&mut self, hash: u64, key: &[u8]) {
+        if let Some(entry) = self.database_mut().table.remove(hash, key) {
+            self.announce_expired(&entry);
+        }
+    }
+
+    fn access_time(&self) -> u32 {
+        let seconds = (self.keyspace.now_ms / 1_000).saturating_sub(self.keyspace.origin_s);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    fn access(&self) -> Access {
+        Access { at_s: (!self.keyspace.no_touch).then(|| self.access_time()) }
+    }
+
+    /// Seconds since the entry was last accessed.
+    pub(crate) fn idle_s(&self, accessed_s: u32) -> u64 {
+        u64::from(self.access_time().saturating_sub(accessed_s))
+    }
+
+    /// Some key, chosen at random. None may be found while nearly all keys are
+    /// due and have not been removed yet: the search is bounded, whatever there
+    /// is.
+    pub(crate) fn random(&mut self, rng: &mut fastrand::Rng) -> Option<Box<[u8]>> {
+        // A draw finds a live key or removes a due one, which is work that the
+        // index is spared.
+        for _ in 0..RANDOM_REMOVALS_MAX {
+            let key: Box<[u8]> = self.database().table.random(rng)?.key().into();
+            if self.contains(&key) {
+                return Some(key);
+            }
+        }
+        // Then the first live key from a random place on: no longer with the same
+        // chance for all, but without removing any.
+        let mut position = rng.u64(..);
+        let mut found = None;
+        for _ in 0..RANDOM_STEPS_MAX {
+            let next = self.walk(position, &mut |entry| {
+                found.get_or_insert_with(|| Box::from(entry.key()));
+            });
+            if found.is_some() {
+                break;
+            }
+            position = next.unwrap_or(0);
+        }
+        found
+    }
+
+    /// Visits the live keys of the next stretch of hash space and says where
+    /// the one after it begins; `None` at the end. Every key that is there from
+    /// the first call (`position` 0) to the last is visited exactly once.
+    pub(crate) fn walk(&self, position: u64, visit: &mut dyn FnMut(&Entry)) -> Option<u64> {
+        let now_ms = self.keyspace.now_ms;
+        self.database().table.walk(position, &mut |_, entry| {
+            if !entry.is_due(now_ms) {
+                visit(entry);
+            }
+        })
+    }
+
+    // Changing
+
+    /// Stores a value under the key, in place of whatever was there.
+    #[inline]
+    pub(crate) fn store(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Deadline,
+        event: Event,
+    ) {
+        let Ok(()) = self.update(key, event, |_| Ok::<_, Infallible>((value, deadline)));
+    }
+
+    /// Makes the value under the key, and its deadline, what `change` says, in
+    /// one look-up. `change` is called once, with what is there now; its error
+    /// leaves everything as it is.
+    #[inline]
+    pub(crate) fn update<'v, E>(
+        &mut self,
+        key: &[u8],
+        event: Event,
+        change: impl FnOnce(Option<&Entry>) -> Result<(NewValue<'v>, Deadline), E>,
+    ) -> Result<(), E> {
+        let accessed_s = self.access_time();
+        let now_ms = self.keyspace.now_ms;
+        let hash = self.database().table.hash(key);
+        let database = &mut self.keyspace.databases[self.index];
+        'replace: {
+            let Some(mut entry) = database.table.find_mut(hash, key) else { break 'replace };
+            if entry.is_due(now_ms) {
+                drop(entry);
+                self.expire(hash, key);
+                break 'replace;
+            }
+            let (value, deadline) = change(Some(&entry))?;
+            match value {
+                NewValue::Int(number) => entry.set_int(number),
+                value => entry.set_value(value),
+            }
+            entry.set_accessed_s(accessed_s);
+            let old = entry.deadline_ms();
+            let new = match deadline {
+                Deadline::Keep => old,
+                Deadline::Never => None,
+                Deadline::At(deadline_ms) => Some(deadline_ms),
+            };
+            if new != old {
+                entry.set_deadline(new);
+            }
+            let cost = entry.freeing_cost();
+            drop(entry);
+            if database.note_deadline(hash, old, new, now_ms) {
+                self.keyspace.debts.note_filed();
+            }
+            self.keyspace.debts.note_written(cost);
+            self.keyspace.stored_due |= new.is_some_and(|deadline_ms| deadline_ms <= now_ms);
+            self.announce(key, event);
+            return Ok(());
+        }
+        let (value, deadline) = change(None)?;
+        let deadline_ms = match deadline {
+            Deadline::At(deadline_ms) => Some(deadline_ms),
+            Deadline::Keep | Deadline::Never => None,
+        };
+        let entry = Entry::new(key, value, deadline_ms);
+        entry.set_accessed_s(accessed_s);
+        self.keyspace.debts.note_written(entry.freeing_cost());
+        self.insert(hash, entry);
+        self.notify(key, event::NEW);
+        self.announce(key, event);
+        Ok(())
+    }
+
+    /// Appends to the string under the key, which must be there. Returns the
+    /// new length in bytes.
+    pub(crate) fn append(&mut self, key: &[u8], tail: &[u8]) -> usize {
+        self.modify(key, Event::string("append"), |entry| entry.append(tail))
+    }
+
+    /// Overwrites a part of the string under the key, which must be there;
+    /// a gap is filled with zeros. Returns the new length in bytes.
+    pub(crate) fn write_at(&mut self, key: &[u8], offset: usize, part: &[u8]) -> usize {
+        self.modify(key, Event::string("setrange"), |entry| entry.write_at(offset, part))
+    }
+
+    /// Marks a string, which must be there, as one that was made by editing:
+    /// OBJECT ENCODING calls it raw.
+    pub(crate) fn mark_raw(&mut self, key: &[u8]) {
+        let hash = self.database().table.hash(key);
+        if let Some(mut entry) = self.database_mut().table.find_mut(hash, key) {
+            entry.set_raw(true);
+        }
+    }
+
+    fn modify<R>(&mut self, key: &[u8], event: Event, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let accessed_s = self.access_time();
+        let hash = self.database().table.hash(key);
+        let mut entry = self
+            .database_mut()
+            .table
+            .find_mut(hash, key)
+            .expect("the caller has just found the key");
+        let cost = entry.freeing_cost();
+        let result = change(&mut entry);
+        entry.set_accessed_s(accessed_s);
+        let grown_by = entry.freeing_cost().saturating_sub(cost);
+        drop(entry);
+        self.keyspace.debts.note_written(grown_by);
+        self.announce(key, event);
+        result
+    }
+
+    /// Removes the key. Returns whether it was there.
+    pub(crate) fn remove(&mut self, key: &[u8], event: Event) -> bool {
+        self.take(key, event).is_some()
+    }
+
+    /// Removes the key and hands out what was there.
+    pub(crate) fn take(&mut self, key: &[u8], event: Event) -> Option<Entry> {
+        let entry = self.take_live(key)?;
+        self.announce(key, event);
+        Some(entry)
+    }
+
+    /// Takes the key's entry out, quietly: the caller announces what happened.
+    /// One that is due goes as well, but as expired.
+    fn take_live(&mut self, key: &[u8]) -> Option<Entry> {
+        let now_ms = self.keyspace.now_ms;
+        let database = self.database_mut();
+        let entry = database.table.remove(database.table.hash(key), key)?;
+        if entry.is_due(now_ms) {
+            self.announce_expired(&entry);
+            return None;
+        }
+        database.discount_deadline(entry.deadline_ms());
+        Some(entry)
+    }
+
+    /// Gives a key, which must be there, a deadline or takes it away.
+    pub(crate) fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>, event: Event) {
+        let now_ms = self.keyspace.now_ms;
+        let hash = self.database().table.hash(key);
+        let database = self.database_mut();
+        let Some(old) = database.table.find_mut(hash, key).map(|mut entry| {
+            let old = entry.deadline_ms();
+            if old != deadline_ms {
+                entry.set_deadline(deadline_ms);
+            }
+            old
+        }) else {
+            return;
+        };
+        if database.note_deadline(hash, old, deadline_ms, now_ms) {
+            self.keyspace.debts.note_filed();
+        }
+        self.announce(key, event);
+    }
+
+    /// Gives the key another name, with its value and deadline; what stood
+    /// under the new name is replaced. Returns whether the key was there.
+    pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
+        let Some(entry) = self.take_live(from) else { return false };
+        self.access().note(&entry);
+        self.replace(to, entry.into_renamed(to));
+        self.announce(from, Event::generic("rename_from"));
+        self.announce(to, Event::generic("rename_to"));
+        true
+    }
+
+    /// Moves the key to another database where it must not exist. Returns
+    /// whether it was here.
+    pub(crate) fn move_to(&mut self, target: usize, key: &[u8]) -> bool {
+        let Some(entry) = self.take_live(key) else { return false };
+        self.access().note(&entry);
+        self.other(target).replace(key, entry);
+        self.announce(key, Event::generic("move_from"));
+        self.other(target).announce(key, Event::generic("move_to"));
+        true
+    }
+
+    /// Copies the key, with its deadline, over whatever stands under `to` in
+    /// `target`. Returns whether the key was there.
+    pub(crate) fn copy(&mut self, from: &[u8], target: usize, to: &[u8]) -> bool {
+        let Some(entry) = self.peek(from) else { return false };
+        let copy = entry.duplicate(to);
+        copy.set_accessed_s(self.access_time());
+        self.keyspace.debts.note_written(copy.freeing_cost());
+        let mut target = self.other(target);
+        target.replace(to, copy);
+        target.announce(to, Event::generic("copy_to"));
+        true
+    }
+
+    /// Puts an entry in place of whatever stands under its key; the caller
+    /// announces what happened. It is a new key even where there was one, since
+    /// Redis removes that first.
+    fn replace(&mut self, key: &[u8], entry: Entry) {
+        self.take_live(key);
+        let hash = self.database().table.hash(key);
+        self.insert(hash, entry);
+        self.notify(key, event::NEW);
+    }
+
+    fn insert(&mut self, hash: u64, entry: Entry) {
+        let now_ms = self.keyspace.now_ms;
+        let database = self.database_mut();
+        let deadline_ms = entry.deadline_ms();
+        database.count_deadline(deadline_ms);
+        database.table.insert(hash, entry);
+        if let Some(deadline_ms) = deadline_ms {
+            database.index.insert(hash, deadline_ms, now_ms);
+            self.keyspace.debts.note_filed();
+            self.keyspace.stored_due |= deadline_ms <= now_ms;
+        }
+    }
+
+    // Announcing
+
+    /// The one place that every change passes.
+    #[inline]
+    fn announce(&mut self, key: &[u8], event: Event) {
+        self.keyspace.stats.changes += 1;
+        if !self.keyspace.watchers.is_empty() {
+            self.keyspace.watchers.touch(self.index, key);
+        }
+        self.notify(key, event);
+    }
+
+    /// An entry has been removed because its deadline had passed.
+    pub(super) fn announce_expired(&mut self, entry: &Entry) {
+        self.database_mut().discount_deadline(entry.deadline_ms());
+        self.keyspace.stats.expired += 1;
+        self.announce(entry.key(), event::EXPIRED);
+    }
+
+    /// Emits a further event of a change that has been announced, such as the
+    /// `expire` of a SET with EX.
+    #[inline]
+    pub(crate) fn notify(&mut self, key: &[u8], event: Event) {
+        self.keyspace.events.emit(self.index, key, event);
+    }
+}
+
+/// What a look-up that counts as an access leaves in the entry.
+#[derive(Clone, Copy)]
+struct Access {
+    /// `None` for clients that asked for CLIENT NO-TOUCH.
+    at_s: Option<u32>,
+}
+
+impl Access {
+    #[inline]
+    fn note(self, entry: &Entry) {
+        if let Some(at_s) = self.at_s {
+            entry.set_accessed_s(at_s);
+        }
+    }
+}

@@ -1,0 +1,590 @@
+//! One key with its value, in one allocation behind one thin pointer.
+//!
+//! ```text
+//! offset 0   header   8 bytes: kind, flags, both lengths, time of last access
+//!        8   length   8 bytes, only if the key is longer than KEY_SHORT_BYTES_MAX
+//!        .   key
+//!        .   payload  i64, or the value's bytes, or a pointer to a value apart
+//!        .   padding  to a multiple of 8
+//!        .   deadline 8 bytes, only if there is one
+//! ```
+//!
+//! A key of 16 bytes with a value of 32 takes 56 bytes; a deadline adds 8.
+//! The key stands at the same place in every entry, whatever else there is,
+//! since comparing it is what each lookup does. Optional fields trail: they
+//! come and go without moving key or payload. A further one (a version, say)
+//! takes the last free flag and 8 more bytes there: [`Form`] is all that knows
+//! of it. A further kind that owns a `Box` takes a free number in [`Kind`]
+//! and is copied, moved and dropped where [`Apart`] is.
+
+use std::alloc::{alloc, dealloc, handle_alloc_error, realloc};
+use std::mem::{ManuallyDrop, size_of};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use apart::Apart;
+pub(crate) use borrowed::EntryRef;
+use bytes::Bytes;
+use form::{DEADLINE, Form, KEY_SHORT_BYTES_MAX, Kind, RAW, key_offset};
+
+mod apart;
+mod borrowed;
+mod form;
+
+/// Bytes whose release to the system takes about as long as freeing one small
+/// entry does.
+const BYTES_PER_COST: usize = 16 << 10;
+
+/// The most that one entry counts for: half of the usual slice, so that no slice
+/// frees more than a few of the largest.
+const FREEING_COST_MAX: usize = 256;
+
+/// The longest value that is stored in the entry itself; longer ones stand
+/// apart. Eleven bits of the header hold an inline length.
+pub(crate) const INLINE_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(size_of::<Header>() == 8 && size_of::<Option<Entry>>() == 8);
+
+/// A key, its value and its deadline.
+///
+/// Owns one allocation and is as large as a pointer to it; changing the value
+/// or the deadline may move the allocation.
+#[repr(transparent)]
+pub(crate) struct Entry(NonNull<Header>);
+
+// SAFETY: an entry owns all it points to, none of which is bound to a thread.
+unsafe impl Send for Entry {}
+// SAFETY: what `&Entry` can change is the time of access, which is atomic.
+unsafe impl Sync for Entry {}
+
+/// What an entry holds, borrowed from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// A number, stored as one.
+    Int(i64),
+    /// A string.
+    Bytes(&'a [u8]),
+}
+
+/// A value to be stored.
+#[derive(Clone, Debug)]
+pub(crate) enum NewValue<'a> {
+    /// A number. Whether a string is one is the caller's decision.
+    Int(i64),
+    /// A string, to be copied.
+    Bytes(&'a [u8]),
+    /// A string, kept without a copy if it is longer than
+    /// [`INLINE_BYTES_MAX`]. It keeps alive whatever buffer it is a slice of.
+    Shared(Bytes),
+}
+
+/// The header's first half is [`Form::pack`], the second the time of access.
+#[repr(C)]
+struct Header {
+    shape: u32,
+    /// Atomic, so that a mere lookup may set it.
+    accessed_s: AtomicU32,
+}
+
+impl Entry {
+    /// An entry last accessed at second 0.
+    pub(crate) fn new(key: &[u8], value: NewValue<'_>, deadline_ms: Option<u64>) -> Entry {
+        let (kind, payload_len) = value.form();
+        let form = Form {
+            kind,
+            raw: false,
+            deadline: deadline_ms.is_some(),
+            key_len: key.len(),
+            payload_len,
+        };
+        let mut entry = Entry::allocate(form, key);
+        entry.write_payload(value);
+        if let Some(deadline_ms) = deadline_ms {
+            entry.write_deadline(form, deadline_ms);
+        }
+        entry
+    }
+
+    /// The key.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        let shape = self.shape();
+        let len = self.key_len(shape);
+        // SAFETY: the key's bytes stand there for as long as the entry lives,
+        // and nothing writes to them.
+        unsafe { slice::from_raw_parts(self.at(key_offset(shape)), len) }
+    }
+
+    /// The value.
+    #[inline]
+    pub(crate) fn value(&self) -> Value<'_> {
+        let form = self.form();
+        match form.kind {
+            Kind::Int => Value::Int(self.int()),
+            Kind::Inline => {
+                // SAFETY: an inline payload is `payload_len` initialized bytes.
+                let bytes = unsafe {
+                    slice::from_raw_parts(self.at(form.payload_offset()), form.payload_len)
+                };
+                Value::Bytes(bytes)
+            }
+            // SAFETY: the kind is `Apart`.
+            Kind::Apart => Value::Bytes(unsafe { self.apart().as_ref() }.as_bytes()),
+        }
+    }
+
+    /// The value without a copy, if it stands apart.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Option<Bytes> {
+        match self.kind() {
+            // SAFETY: the kind is `Apart`.
+            Kind::Apart => Some(unsafe { self.apart().as_ref() }.shared()),
+            Kind::Int | Kind::Inline => None,
+        }
+    }
+
+    /// When the key ceases to exist, in Unix milliseconds.
+    #[inline]
+    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+        if !self.has_deadline() {
+            return None;
+        }
+        let offset = self.form().deadline_offset();
+        // SAFETY: the flag says that eight initialized bytes stand there.
+        Some(unsafe { self.at(offset).cast::<u64>().read() })
+    }
+
+    /// Whether there is a deadline.
+    #[inline]
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.shape() & DEADLINE != 0
+    }
+
+    /// Whether the deadline has come: then the key is absent, though it may not
+    /// have been removed yet.
+    #[inline]
+    pub(crate) fn is_due(&self, now_ms: u64) -> bool {
+        self.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms)
+    }
+
+    /// Whether the string was made by changing a part of one.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.shape() & RAW != 0
+    }
+
+    /// Says whether the string was made by changing a part of one.
+    pub(crate) fn set_raw(&mut self, raw: bool) {
+        let form = self.form();
+        self.write_form(Form { raw, ..form });
+    }
+
+    /// When the key was last accessed, in seconds since the owner's origin.
+    pub(crate) fn accessed_s(&self) -> u32 {
+        self.header_accessed().load(Ordering::Relaxed)
+    }
+
+    /// Notes an access, in seconds since the owner's origin.
+    #[inline]
+    pub(crate) fn set_accessed_s(&self, accessed_s: u32) {
+        self.header_accessed().store(accessed_s, Ordering::Relaxed);
+    }
+
+    /// Sets, moves or takes away the deadline, in Unix milliseconds.
+    pub(crate) fn set_deadline(&mut self, deadline_ms: Option<u64>) {
+        let form = Form { deadline: deadline_ms.is_some(), ..self.form() };
+        self.reshape(form);
+        if let Some(deadline_ms) = deadline_ms {
+            self.write_deadline(form, deadline_ms);
+        }
+    }
+
+    /// Replaces the value; key, deadline and time of access stay.
+    pub(crate) fn set_value(&mut self, value: NewValue<'_>) {
+        let old = self.form();
+        let (kind, payload_len) = value.form();
+        if (old.kind, kind) == (Kind::Apart, Kind::Apart) {
+            let bytes = value.into_bytes();
+            // SAFETY: the kind is `Apart`, and `&mut self` makes it exclusive.
+            unsafe { *self.apart().as_mut() = Apart::exact(bytes) };
+            self.set_raw(false);
+            return;
+        }
+        let apart = (old.kind == Kind::Apart).then(|| self.apart());
+        self.reshape(Form { kind, raw: false, payload_len, ..old });
+        self.write_payload(value);
+        if let Some(apart) = apart {
+            // SAFETY: the payload that owned the box has been overwritten, so
+            // this is the only pointer to it.
+            drop(unsafe { Box::from_raw(apart.as_ptr()) });
+        }
+    }
+
+    /// Replaces the value by a number, in place if it is one already.
+    #[inline]
+    pub(crate) fn set_int(&mut self, value: i64) {
+        if self.kind() == Kind::Int {
+            self.write_int(value);
+        } else {
+            self.set_value(NewValue::Int(value));
+        }
+    }
+
+    /// Appends to the value, as a string, and gives its new length. The cost
+    /// is amortised: it is that of `data`, not that of the value.
+    pub(crate) fn append(&mut self, data: &[u8]) -> usize {
+        let offset = self.make_string();
+        self.write_string(offset, offset + data.len(), data)
+    }
+
+    /// Writes `data` into the value, as a string, at `offset`, fills a gap
+    /// before it with zeros, and gives the new length. Without data, nothing
+    /// changes.
+    pub(crate) fn write_at(&mut self, offset: usize, data: &[u8]) -> usize {
+        let len = self.make_string();
+        if data.is_empty() {
+            return len;
+        }
+        self.write_string(offset, len.max(offset + data.len()), data)
+    }
+
+    /// What the entry takes of memory, in bytes: its own allocation, and that
+    /// of a value apart.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        let form = self.form();
+        let apart = match form.kind {
+            // SAFETY: the kind is `Apart`.
+            Kind::Apart => unsafe { self.apart().as_ref() }.allocated_bytes(),
+            Kind::Int | Kind::Inline => 0,
+        };
+        form.size() + apart
+    }
+
+    /// What freeing the entry takes of a slice's budget: one, and for a large
+    /// one as many as small ones would be freed in the time.
+    #[inline]
+    pub(crate) fn freeing_cost(&self) -> usize {
+        (self.allocated_bytes() / BYTES_PER_COST).clamp(1, FREEING_COST_MAX)
+    }
+
+    /// The entry under another key, with everything else as it was.
+    pub(crate) fn into_renamed(self, new_key: &[u8]) -> Entry {
+        let entry = self.with_key(new_key);
+        let old = ManuallyDrop::new(self);
+        // SAFETY: the payload, with what it owns, has moved to `entry`; the
+        // old allocation is not used again.
+        unsafe { dealloc(old.0.as_ptr().cast(), old.form().layout()) };
+        entry
+    }
+
+    /// A copy under another key, deadline included. A value apart is shared
+    /// until one of the two changes.
+    pub(crate) fn duplicate(&self, new_key: &[u8]) -> Entry {
+        let copy = ManuallyDrop::new(self.with_key(new_key));
+        if copy.kind() == Kind::Apart {
+            // SAFETY: the kind is `Apart`.
+            let apart = unsafe { copy.apart().as_ref().clone() };
+            copy.write_apart(Box::new(apart));
+        }
+        ManuallyDrop::into_inner(copy)
+    }
+
+    /// Hints to the processor that the key will be read soon.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.0.as_ptr().cast());
+    }
+
+    /// Gives up ownership for a pointer that [`Entry::from_raw`] takes back.
+    /// It is aligned to 8 bytes.
+    #[inline]
+    pub(super) fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).0.cast()
+    }
+
+    /// The entry that [`Entry::into_raw`] gave away.
+    ///
+    /// # Safety
+    /// The pointer must come from `into_raw`, and nobody may take it twice or
+    /// use an [`EntryRef`] of it at the same time.
+    #[inline]
+    pub(super) unsafe fn from_raw(raw: NonNull<u8>) -> Entry {
+        Entry(raw.cast())
+    }
+}
+
+impl Entry {
+    /// An allocation of that form with the key in it. The payload, and the
+    /// deadline if the form has one, are still to be written.
+    fn allocate(form: Form, key: &[u8]) -> Entry {
+        let layout = form.layout();
+        // SAFETY: no form has a size of zero, as the header is part of it.
+        let memory = unsafe { alloc(layout) };
+        let Some(header) = NonNull::new(memory.cast::<Header>()) else {
+            handle_alloc_error(layout)
+        };
+        // SAFETY: the allocation has the size and alignment of the form, which
+        // begins with a header and has room for the key.
+        unsafe {
+            header.write(Header { shape: form.pack(), accessed_s: AtomicU32::new(0) });
+            if form.key_len > KEY_SHORT_BYTES_MAX {
+                memory.add(size_of::<Header>()).cast::<usize>().write(form.key_len);
+            }
+            let at = memory.add(key_offset(form.pack()));
+            ptr::copy_nonoverlapping(key.as_ptr(), at, key.len());
+        }
+        Entry(header)
+    }
+
+    /// A copy, bit by bit, under another key. Whatever the payload owns is
+    /// then owned twice, which the caller has to settle.
+    fn with_key(&self, new_key: &[u8]) -> Entry {
+        let from = self.form();
+        let to = Form { key_len: new_key.len(), ..from };
+        let entry = Entry::allocate(to, new_key);
+        entry.set_accessed_s(self.accessed_s());
+        // SAFETY: both payloads have the same length, in two allocations.
+        unsafe {
+            let source = self.at(from.payload_offset());
+            let target = entry.at(to.payload_offset());
+            ptr::copy_nonoverlapping(source, target, from.payload_len);
+        }
+        if let Some(deadline_ms) = self.deadline_ms() {
+            entry.write_deadline(to, deadline_ms);
+        }
+        entry
+    }
+
+    /// Gives the entry another form of the same key. The deadline stays if
+    /// both forms have one. Of the payload, the bytes that both forms have
+    /// room for stay; what they mean is for the caller to settle, as is who
+    /// owns what they point to.
+    fn reshape(&mut self, to: Form) {
+        let from = self.form();
+        debug_assert_eq!(from.key_len, to.key_len);
+        let deadline_ms = self.deadline_ms();
+        if from.size() != to.size() {
+            // SAFETY: the pointer came from an allocation of this layout; the
+            // new size is not zero, and a multiple of the alignment.
+            let memory = unsafe { realloc(self.0.as_ptr().cast(), from.layout(), to.size()) };
+            let Some(header) = NonNull::new(memory.cast()) else { handle_alloc_error(to.layout()) };
+            self.0 = header;
+        }
+        self.write_form(to);
+        if let (true, Some(deadline_ms)) = (to.deadline, deadline_ms) {
+            self.write_deadline(to, deadline_ms);
+        }
+    }
+
+    /// Makes the value a string, if it is a number, and gives its length.
+    fn make_string(&mut self) -> usize {
+        if let Value::Int(value) = self.value() {
+            self.set_value(NewValue::Bytes(value.to_string().as_bytes()));
+        }
+        match self.value() {
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Int(_) => 0,
+        }
+    }
+
+    /// Brings a string to `len` bytes, which is no less than it has, with
+    /// `data` at `offset` and zeros where nothing was.
+    fn write_string(&mut self, offset: usize, len: usize, data: &[u8]) -> usize {
+        let form = self.form();
+        if form.kind == Kind::Apart {
+            // SAFETY: the kind is `Apart`, and `&mut self` makes it exclusive.
+            unsafe { self.apart().as_mut() }.write(offset, len, data);
+        } else if len <= INLINE_BYTES_MAX {
+            let to = Form { payload_len: len, ..form };
+            self.reshape(to);
+            // SAFETY: the payload has room for `len` bytes, of which the first
+            // `form.payload_len` are initialized, and the others are now.
+            let bytes = unsafe {
+                let payload = self.at(to.payload_offset());
+                payload.add(form.payload_len).write_bytes(0, len - form.payload_len);
+                slice::from_raw_parts_mut(payload, len)
+            };
+            bytes[offset..offset + data.len()].copy_from_slice(data);
+        } else {
+            let Value::Bytes(old) = self.value() else {
+                unreachable!("a number was made a string before")
+            };
+            let mut apart = Apart::exact(Bytes::copy_from_slice(old));
+            apart.write(offset, len, data);
+            self.reshape(Form {
+                kind: Kind::Apart,
+                payload_len: size_of::<NonNull<Apart>>(),
+                ..form
+            });
+            self.write_apart(Box::new(apart));
+        }
+        self.set_raw(true);
+        len
+    }
+
+    /// Writes a payload whose form the entry has; the old one is not dropped.
+    fn write_payload(&mut self, value: NewValue<'_>) {
+        match (self.kind(), value) {
+            (_, NewValue::Int(value)) => self.write_int(value),
+            (Kind::Apart, value) => {
+                self.write_apart(Box::new(Apart::exact(value.into_bytes())));
+            }
+            (_, NewValue::Bytes(bytes)) => self.write_inline(bytes),
+            (_, NewValue::Shared(bytes)) => self.write_inline(&bytes),
+        }
+    }
+
+    fn write_inline(&mut self, bytes: &[u8]) {
+        let form = self.form();
+        assert_eq!(form.payload_len, bytes.len());
+        // SAFETY: the payload has just that length.
+        unsafe {
+            let at = self.at(form.payload_offset());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+        }
+    }
+
+    #[inline]
+    fn write_int(&mut self, value: i64) {
+        let at = self.at(self.form().payload_offset());
+        // SAFETY: a payload of kind `Int` is eight bytes, at any alignment.
+        unsafe { at.cast::<i64>().write_unaligned(value) };
+    }
+
+    fn write_apart(&self, apart: Box<Apart>) {
+        let at = self.at(self.form().payload_offset());
+        // SAFETY: a payload of kind `Apart` is a pointer, at any alignment.
+        unsafe { at.cast::<*mut Apart>().write_unaligned(Box::into_raw(apart)) };
+    }
+
+    #[inline]
+    fn write_deadline(&self, form: Form, deadline_ms: u64) {
+        debug_assert!(form.deadline);
+        // SAFETY: the form has eight bytes there, aligned.
+        unsafe { self.at(form.deadline_offset()).cast::<u64>().write(deadline_ms) };
+    }
+
+    fn write_form(&mut self, form: Form) {
+        // SAFETY: the header lives as long as the entry; `&mut self` makes
+        // this the only access.
+        unsafe { (&raw mut (*self.0.as_ptr()).shape).write(form.pack()) };
+    }
+
+    /// The number in the payload; the kind must be `Int`.
+    #[inline]
+    fn int(&self) -> i64 {
+        debug_assert_eq!(self.kind(), Kind::Int);
+        let at = self.at(self.form().payload_offset());
+        // SAFETY: every payload of that kind is eight initialized bytes.
+        unsafe { at.cast::<i64>().read_unaligned() }
+    }
+
+    /// The pointer in the payload; the kind must be `Apart`.
+    fn apart(&self) -> NonNull<Apart> {
+        assert_eq!(self.kind(), Kind::Apart);
+        let at = self.at(self.form().payload_offset());
+        // SAFETY: a payload of that kind is a pointer that is never null.
+        unsafe { at.cast::<NonNull<Apart>>().read_unaligned() }
+    }
+
+    #[inline]
+    fn shape(&self) -> u32 {
+        // SAFETY: the header is initialized and lives as long as the entry.
+        unsafe { (*self.0.as_ptr()).shape }
+    }
+
+    #[inline]
+    fn header_accessed(&self) -> &AtomicU32 {
+        // SAFETY: as for `shape`; the field is only used as an atomic.
+        unsafe { &(*self.0.as_ptr()).accessed_s }
+    }
+
+    #[inline]
+    fn kind(&self) -> Kind {
+        Kind::unpack(self.shape())
+    }
+
+    #[inline]
+    fn key_len(&self, shape: u32) -> usize {
+        if let Some(len) = form::key_len_short(shape) {
+            return len;
+        }
+        // SAFETY: the flag says that the length stands behind the header.
+        unsafe { self.at(size_of::<Header>()).cast::<usize>().read() }
+    }
+
+    #[inline]
+    fn form(&self) -> Form {
+        let shape = self.shape();
+        Form::unpack(shape, self.key_len(shape))
+    }
+
+    /// The address `offset` bytes into the allocation.
+    #[inline]
+    fn at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: callers only pass offsets from the entry's own form.
+        unsafe { self.0.as_ptr().cast::<u8>().add(offset) }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let form = self.form();
+        if form.kind == Kind::Apart {
+            // SAFETY: the entry owns the box, and is not used after this.
+            drop(unsafe { Box::from_raw(self.apart().as_ptr()) });
+        }
+        // SAFETY: the allocation was made with the layout of its form.
+        unsafe { dealloc(self.0.as_ptr().cast(), form.layout()) };
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("value", &self.value())
+            .field("deadline_ms", &self.deadline_ms())
+            .finish()
+    }
+}
+
+impl NewValue<'_> {
+    /// The kind and the length of the payload for this value.
+    fn form(&self) -> (Kind, usize) {
+        let len = match self {
+            NewValue::Int(_) => return (Kind::Int, size_of::<i64>()),
+            NewValue::Bytes(bytes) => bytes.len(),
+            NewValue::Shared(bytes) => bytes.len(),
+        };
+        if len <= INLINE_BYTES_MAX {
+            (Kind::Inline, len)
+        } else {
+            (Kind::Apart, size_of::<NonNull<Apart>>())
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            NewValue::Int(value) => Bytes::from(value.to_string()),
+            NewValue::Bytes(bytes) => Bytes::copy_from_slice(bytes),
+            NewValue::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Hints to the processor that a line of memory will be read soon.
+#[inline]
+pub(super) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+#[cfg(test)]
+mod tests;

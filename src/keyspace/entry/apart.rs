@@ -1,0 +1,75 @@
+//! A value too long to stand in its entry.
+
+use bytes::{Bytes, BytesMut};
+
+/// A long value in a buffer of its own.
+///
+/// Kept as `Bytes`, so that a reply can share it, also while the value changes
+/// later. Changing it takes the buffer back as `BytesMut` if nobody shares it,
+/// spare capacity included, which costs the same for any length; only a buffer
+/// that a reply still holds is copied.
+#[derive(Clone)]
+pub(super) struct Apart {
+    bytes: Bytes,
+    /// Bytes allocated for the buffer, as far as known (`Bytes` does not tell).
+    capacity: usize,
+}
+
+impl Apart {
+    /// A value without spare room.
+    pub(super) fn exact(bytes: Bytes) -> Apart {
+        let capacity = bytes.len();
+        Apart { bytes, capacity }
+    }
+
+    /// The value.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The value, without a copy.
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// What this box and its buffer take, in bytes.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        size_of::<Apart>() + self.capacity
+    }
+
+    /// Brings the value to `len` bytes, which is no less than it has, with
+    /// `data` at `offset` and zeros where nothing was.
+    pub(super) fn write(&mut self, offset: usize, len: usize, data: &[u8]) {
+        let old_len = self.bytes.len();
+        let mut buffer = match std::mem::take(&mut self.bytes).try_into_mut() {
+            Ok(mut buffer) if buffer.capacity() >= len || offset <= old_len => {
+                buffer.reserve(len - old_len);
+                buffer
+            }
+            Ok(buffer) => grown(&buffer, len),
+            Err(bytes) => grown(&bytes, len),
+        };
+        if offset > buffer.len() {
+            buffer.resize(offset, 0);
+        }
+        let inside = data.len().min(buffer.len() - offset);
+        buffer[offset..offset + inside].copy_from_slice(&data[..inside]);
+        buffer.extend_from_slice(&data[inside..]);
+        debug_assert_eq!(buffer.len(), len);
+        self.capacity = buffer.capacity();
+        self.bytes = buffer.freeze();
+    }
+}
+
+/// A fresh buffer of `len` bytes, of which the first are `bytes`.
+///
+/// Memory that comes zeroed from the system fills a gap of any size without
+/// being touched. Twice the old length as capacity keeps growth amortised.
+fn grown(bytes: &[u8], len: usize) -> BytesMut {
+    let room = if len > bytes.len() { len.max(bytes.len().saturating_mul(2)) } else { len };
+    let mut buffer = BytesMut::zeroed(room);
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    buffer.truncate(len);
+    buffer
+}

@@ -1,0 +1,53 @@
+//! An entry behind a pointer that is not stored as an `Entry`.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+
+use super::{Entry, Header, Value};
+
+/// An entry borrowed from where only its pointer is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct EntryRef<'a> {
+    raw: NonNull<Header>,
+    owner: PhantomData<&'a Entry>,
+}
+
+impl<'a> EntryRef<'a> {
+    /// # Safety
+    /// The pointer must come from [`Entry::into_raw`], and for `'a` nobody may
+    /// take the entry back or change it.
+    #[inline]
+    pub(in crate::keyspace) unsafe fn from_raw(raw: NonNull<u8>) -> EntryRef<'a> {
+        EntryRef { raw: raw.cast(), owner: PhantomData }
+    }
+
+    /// The key, for as long as the owner is borrowed.
+    #[inline]
+    pub(crate) fn key(self) -> &'a [u8] {
+        // SAFETY: the key is not part of this reference, but of the entry,
+        // which lives for `'a` without a change.
+        unsafe { &*ptr::from_ref((*self).key()) }
+    }
+
+    /// The value, for as long as the owner is borrowed.
+    #[inline]
+    pub(crate) fn value(self) -> Value<'a> {
+        match (*self).value() {
+            Value::Int(value) => Value::Int(value),
+            // SAFETY: as for the key.
+            Value::Bytes(bytes) => Value::Bytes(unsafe { &*ptr::from_ref(bytes) }),
+        }
+    }
+}
+
+impl Deref for EntryRef<'_> {
+    type Target = Entry;
+
+    #[inline]
+    fn deref(&self) -> &Entry {
+        // SAFETY: `Entry` is a transparent wrapper of the same pointer, and a
+        // shared reference neither drops nor moves it.
+        unsafe { &*ptr::from_ref(&self.raw).cast::<Entry>() }
+    }
+}

@@ -1,0 +1,555 @@
+//! The data: numbered databases of keys, each with its deadline index.
+//!
+//! Every mutation passes here and is announced here, by one function
+//! ([`Db`]'s `announce`): it counts the change, dirties WATCHers and emits the
+//! keyspace event. A command cannot forget any of it, because it has no other
+//! way to change a key.
+//!
+//! An expired key is absent. Whoever meets it first removes it: a command that
+//! writes there, or [`Keyspace::expire_slice`], which walks the deadline index
+//! to the millisecond. Commands that only read pass it over.
+
+mod db;
+mod entry;
+pub(crate) mod event;
+mod expiry;
+mod table;
+mod watch;
+
+use std::mem;
+
+use crate::clock::Now;
+use crate::config::NotifyFlags;
+pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, WrongType};
+use entry::EntryRef;
+pub(crate) use entry::{Entry, NewValue, Value};
+use event::Events;
+pub(crate) use event::{Event, Notification};
+use table::{Dismantle, Table};
+pub(crate) use watch::Watchers;
+
+/// How many keys share a home bucket: as many as there are slots in its reach.
+/// More only if they share nearly all of their hash.
+const BUCKET_KEYS_MAX: usize = 32;
+
+/// What an item of a deadline index takes of the slices' budgets in all: it
+/// moves down three levels at the most, and is handed out.
+const FILING_COST: usize = 4;
+
+/// How many entries the rebuilding of a deadline index visits for each deadline
+/// filed. Positions and entries count alike, so that is at least four keys for
+/// one, of which one may be new and in front: during a walk over `keys` keys at
+/// most `keys / 3` items come, and these are all that may come on top of what
+/// [`expiry::Index::needs_rebuild`] allows.
+const VISITS_PER_FILING: usize = 8;
+
+/// What a flush frees at once, in entries: small databases whole. So whoever
+/// flushes often pays for it, and nothing piles up.
+const FLUSHED_AT_ONCE_MAX: usize = 1_000;
+
+/// One numbered database.
+struct Database {
+    table: Table,
+    index: expiry::Index,
+    /// Sum of all keys' deadlines in Unix ms, for the average TTL of INFO. 128
+    /// bits, because one deadline alone can be near 2^63.
+    deadline_sum: u128,
+    /// What the index has handed out and has not been swept yet, the earliest
+    /// last.
+    due_prefixes: Vec<u32>,
+    /// The time at which they were handed out.
+    due_at_ms: u64,
+}
+
+impl Database {
+    fn new(seed: u64) -> Database {
+        Database {
+            table: Table::new(seed),
+            index: expiry::Index::new(),
+            deadline_sum: 0,
+            due_prefixes: Vec::new(),
+            due_at_ms: 0,
+        }
+    }
+
+    /// The key's entry, unless it is due.
+    #[inline]
+    fn find_live(&self, key: &[u8], now_ms: u64) -> Option<EntryRef<'_>> {
+        self.table.find(self.table.hash(key), key).filter(|entry| !entry.is_due(now_ms))
+    }
+
+    fn count_deadline(&mut self, deadline_ms: Option<u64>) {
+        if let Some(deadline_ms) = deadline_ms {
+            self.deadline_sum += u128::from(deadline_ms);
+        }
+    }
+
+    /// A key's deadline has changed: both counted, and filed if it is new,
+    /// which is answered.
+    #[inline]
+    fn note_deadline(
+        &mut self,
+        hash: u64,
+        old: Option<u64>,
+        new: Option<u64>,
+        now_ms: u64,
+    ) -> bool {
+        if new == old {
+            return false;
+        }
+        self.discount_deadline(old);
+        self.count_deadline(new);
+        if let Some(deadline_ms) = new {
+            self.index.insert(hash, deadline_ms, now_ms);
+        }
+        new.is_some()
+    }
+
+    /// See [`Keyspace::next_deadline_ms`].
+    fn next_deadline_ms(&self) -> Option<u64> {
+        if self.due_prefixes.is_empty() { self.index.next_deadline_ms() } else { Some(0) }
+    }
+
+    fn discount_deadline(&mut self, deadline_ms: Option<u64>) {
+        if let Some(deadline_ms) = deadline_ms {
+            self.deadline_sum -= u128::from(deadline_ms);
+        }
+    }
+}
+
+/// Counters of the keyspace since the start or CONFIG RESETSTAT.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyspaceStats {
+    /// Look-ups that found a key.
+    pub(crate) hits: u64,
+    /// Look-ups that found none.
+    pub(crate) misses: u64,
+    /// Keys removed because their deadline had passed.
+    pub(crate) expired: u64,
+    /// Changes of keys; never reset.
+    pub(crate) changes: u64,
+}
+
+/// Figures of one database, as INFO shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DbFigures {
+    /// Its number.
+    pub(crate) db: usize,
+    /// Keys in it.
+    pub(crate) keys: usize,
+    /// Keys with a deadline.
+    pub(crate) with_deadline: usize,
+    /// Average time that those have left, in milliseconds.
+    pub(crate) average_ttl_ms: u64,
+}
+
+/// Work that commands have made for later slices since the last of these, in
+/// the measure of their budgets.
+///
+/// Each slice does at least as much as has been added since the one before, if
+/// there is so much to do. **So no backlog grows without bound**: let W be all
+/// the work that is left in what is stored, done now or in a year: for each item
+/// of an index the levels that it still has to move and its handing out, for each
+/// entry, in a database or flushed, its freeing. Commands add to W only what is
+/// noted here. A slice that leaves something due undone has used its budget up,
+/// and taken that much from W. So while a backlog lasts, W does not grow, and the
+/// backlog, which is a part of W, is never more than what was stored when it
+/// began. Under a steady load it shrinks, as most items take fewer moves than
+/// [`FILING_COST`] allows for.
+#[derive(Default)]
+struct Debts {
+    /// Deadlines that commands have filed.
+    filed: usize,
+    /// Work for [`Keyspace::expire_slice`].
+    expire: usize,
+    /// Work for [`Keyspace::free_slice`].
+    free: usize,
+}
+
+impl Debts {
+    #[inline]
+    fn note_filed(&mut self) {
+        self.filed += 1;
+        self.expire += FILING_COST;
+    }
+
+    /// An entry has come or has grown: its freeing costs so much (more) than
+    /// before.
+    #[inline]
+    fn note_written(&mut self, freeing_cost: usize) {
+        self.expire += freeing_cost;
+        self.free += freeing_cost;
+    }
+}
+
+/// All databases.
+pub(crate) struct Keyspace {
+    databases: Vec<Database>,
+    seed: u64,
+    now_ms: u64,
+    /// Seconds of access times count from here.
+    origin_s: u64,
+    events: Events,
+    watchers: Watchers,
+    stats: KeyspaceStats,
+    /// Tables that are being freed a slice at a time.
+    graveyard: Vec<Dismantle>,
+    /// Entries that a sweep took out; kept for its allocation.
+    due: Vec<Entry>,
+    debts: Debts,
+    /// The database that the next slice of expiry begins with.
+    expire_next: usize,
+    /// A key has been stored with a deadline that had passed already.
+    stored_due: bool,
+    /// Reads do not count as accesses now: CLIENT NO-TOUCH.
+    pub(crate) no_touch: bool,
+}
+
+impl Keyspace {
+    /// `count` empty databases. The seed keys the hash function: it must be
+    /// unknown to clients, since they choose the keys.
+    pub(crate) fn new(count: usize, seed: u64, now: Now) -> Keyspace {
+        Keyspace {
+            databases: (0..count).map(|_| Database::new(seed)).collect(),
+            seed,
+            now_ms: now.unix_ms(),
+            origin_s: now.unix_s(),
+            events: Events::default(),
+            watchers: Watchers::default(),
+            stats: KeyspaceStats::default(),
+            graveyard: Vec::new(),
+            due: Vec::new(),
+            debts: Debts::default(),
+            expire_next: 0,
+            stored_due: false,
+            no_touch: false,
+        }
+    }
+
+    /// The keys of one database.
+    ///
+    /// # Panics
+    /// If there is no such database, see [`Keyspace::database_count`].
+    #[inline]
+    pub(crate) fn db(&mut self, index: usize) -> Db<'_> {
+        debug_assert!(index < self.databases.len(), "database {index} exists");
+        Db::new(self, index)
+    }
+
+    /// Number of databases.
+    pub(crate) fn database_count(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// What time it is for all that follows.
+    #[inline]
+    pub(crate) fn set_now(&mut self, now: Now) {
+        self.now_ms = now.unix_ms();
+    }
+
+    /// Which event classes are published.
+    pub(crate) fn set_notify(&mut self, classes: NotifyFlags) {
+        self.events.classes = classes;
+    }
+
+    /// Counters since the start.
+    pub(crate) fn stats(&self) -> KeyspaceStats {
+        self.stats
+    }
+
+    /// CONFIG RESETSTAT.
+    pub(crate) fn reset_stats(&mut self) {
+        self.stats = KeyspaceStats { changes: self.stats.changes, ..KeyspaceStats::default() };
+    }
+
+    /// The databases that hold keys.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = DbFigures> {
+        self.databases.iter().enumerate().filter(|(_, database)| !database.table.is_empty()).map(
+            |(db, database)| DbFigures {
+                db,
+                keys: database.table.len(),
+                with_deadline: database.table.deadlines(),
+                average_ttl_ms: average_ttl(database, self.now_ms),
+            },
+        )
+    }
+
+    /// Keys in all databases.
+    pub(crate) fn len(&self) -> usize {
+        self.databases.iter().map(|database| database.table.len()).sum()
+    }
+
+    /// Bytes of tables and deadline indexes, entries not included.
+    pub(crate) fn overhead_bytes(&self) -> usize {
+        self.databases
+            .iter()
+            .map(|database| database.table.memory_bytes() + database.index.memory_bytes())
+            .sum()
+    }
+
+    /// Bytes of table and deadline index of one database.
+    pub(crate) fn overhead_bytes_of(&self, db: usize) -> (usize, usize) {
+        let database = &self.databases[db];
+        (database.table.memory_bytes(), database.index.memory_bytes())
+    }
+
+    /// WATCH registrations.
+    pub(crate) fn watchers(&mut self) -> &mut Watchers {
+        &mut self.watchers
+    }
+
+    /// Number of different keys watched.
+    pub(crate) fn watched_keys(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Whether a key has been stored, since the last call, with a deadline that
+    /// had passed already. [`Keyspace::expire_slice`] then removes it before
+    /// the next command.
+    #[inline]
+    pub(crate) fn take_stored_due(&mut self) -> bool {
+        mem::take(&mut self.stored_due)
+    }
+
+    /// Takes the events that have happened since the last call.
+    #[inline]
+    pub(crate) fn take_notifications(&mut self) -> Option<Vec<Notification>> {
+        self.events.take()
+    }
+
+    /// Exchanges two databases; clients connected to one see the other's keys.
+    pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        self.touch_watched(a, b);
+        self.touch_watched(b, a);
+        self.databases.swap(a, b);
+        self.stats.changes += 1;
+    }
+
+    /// Empties one database. What it held is freed at once if it is little, and
+    /// the rest in slices, see [`Keyspace::free_slice`]. Returns how many keys
+    /// there were.
+    pub(crate) fn flush(&mut self, db: usize) -> usize {
+        self.touch_watched(db, db);
+        let database = &mut self.databases[db];
+        let old = mem::replace(&mut database.table, Table::new(self.seed));
+        database.due_prefixes = Vec::new();
+        database.index.clear();
+        database.index.free_discarded(&mut { FLUSHED_AT_ONCE_MAX });
+        database.deadline_sum = 0;
+        let keys = old.len();
+        let mut dismantle = old.into_dismantle();
+        if dismantle.step(&mut { FLUSHED_AT_ONCE_MAX }) {
+            self.graveyard.push(dismantle);
+        }
+        self.stats.changes += keys as u64;
+        keys
+    }
+
+    /// Dirties the watchers of keys of `db` that exist there or, after it has
+    /// been exchanged, in `other`: for them the key changes.
+    fn touch_watched(&mut self, db: usize, other: usize) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let touched: Vec<Box<[u8]>> = self
+            .watchers
+            .keys(db)
+            .filter(|key| {
+                [db, other].iter().any(|&at| {
+                    let table = &self.databases[at].table;
+                    table.find(table.hash(key), key).is_some()
+                })
+            })
+            .map(Box::from)
+            .collect();
+        for key in touched {
+            self.watchers.touch(db, &key);
+        }
+    }
+
+    /// Frees up to `entries_max` entries of flushed databases, or as many as
+    /// commands have stored since the last call if these are more (see
+    /// [`Debts`]); large ones count for several. Returns whether some are left.
+    pub(crate) fn free_slice(&mut self, entries_max: usize) -> bool {
+        let mut budget = entries_max.max(mem::take(&mut self.debts.free));
+        while budget > 0
+            && let Some(dismantle) = self.graveyard.last_mut()
+        {
+            if !dismantle.step(&mut budget) {
+                self.graveyard.pop();
+            }
+        }
+        !self.graveyard.is_empty()
+    }
+
+    /// Number of flushed tables and indexes that wait to be freed.
+    pub(crate) fn garbage_tables(&self) -> usize {
+        self.graveyard.len()
+    }
+
+    /// Whether flushed databases wait to be freed.
+    pub(crate) fn has_garbage(&self) -> bool {
+        !self.graveyard.is_empty()
+    }
+
+    /// Removes keys whose deadline has passed, earliest first in each database:
+    /// at most `keys_max` of them (large ones count for several), or as much as
+    /// commands have made since the last call if that is more (see [`Debts`]), and
+    /// what else is due in the bucket of the last. Returns whether there is more
+    /// to do at once.
+    pub(crate) fn expire_slice(&mut self, keys_max: usize) -> bool {
+        let filed = mem::take(&mut self.debts.filed);
+        let mut left = keys_max.max(mem::take(&mut self.debts.expire));
+        let mut visits = keys_max.max(filed.saturating_mul(VISITS_PER_FILING));
+        for db in 0..self.databases.len() {
+            self.advance_rebuild(db, &mut visits);
+        }
+        for _ in 0..self.databases.len() {
+            // When a slice is used up, the next one begins with the database
+            // behind, so that no one can hold up the others.
+            if left == 0 {
+                return self.next_deadline_ms().is_some_and(|next_ms| next_ms <= self.now_ms);
+            }
+            let db = self.expire_next;
+            self.expire_next = (db + 1) % self.databases.len();
+            if self.expire_db(db, &mut left) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The part of [`Keyspace::expire_slice`] in one database.
+    fn expire_db(&mut self, db: usize, left: &mut usize) -> bool {
+        if self.databases[db].next_deadline_ms().is_none() {
+            return false;
+        }
+        if self.take_due(db, left) {
+            return true;
+        }
+        // Only now, because among many keys that are due at once most items become
+        // stale by the sweeps for the others, and are about to come out anyway.
+        // Until then they are part of a backlog, which is bounded.
+        let Database { table, index, .. } = &mut self.databases[db];
+        if index.needs_rebuild(table.deadlines(), table.len()) {
+            index.rebuild_start();
+        }
+        false
+    }
+
+    /// Removes what is due in one database, as far as `left` goes. Returns whether
+    /// there is more to do at once.
+    fn take_due(&mut self, db: usize, left: &mut usize) -> bool {
+        self.put_back_prefixes(db);
+        let now_ms = self.now_ms;
+        loop {
+            let Database { index, due_prefixes, due_at_ms, .. } = &mut self.databases[db];
+            let (mut taken, mut more) = (0, true);
+            if due_prefixes.is_empty() {
+                // The sweep for one item takes out all that is due in a bucket,
+                // so only as many items are asked for as will hardly exceed the
+                // slice.
+                taken = (*left / BUCKET_KEYS_MAX).max(1);
+                more = index.take_due(now_ms, taken, due_prefixes);
+                due_prefixes.reverse();
+                *due_at_ms = now_ms;
+            }
+            let mut freed = 0;
+            while freed < *left
+                && let Some(prefix) = self.databases[db].due_prefixes.pop()
+            {
+                freed += self.sweep(db, prefix);
+            }
+            *left = left.saturating_sub(freed.max(taken));
+            let unswept = !self.databases[db].due_prefixes.is_empty();
+            if unswept || !more || *left == 0 {
+                return unswept || more;
+            }
+        }
+    }
+
+    /// Removes what is due in one bucket; says what it cost to free.
+    fn sweep(&mut self, db: usize, prefix: u32) -> usize {
+        let mut due = mem::take(&mut self.due);
+        self.databases[db].table.remove_due(prefix, self.now_ms, &mut due);
+        let mut freed = 0;
+        for entry in due.drain(..) {
+            freed += entry.freeing_cost();
+            self.db(db).announce_expired(&entry);
+        }
+        self.due = due;
+        freed
+    }
+
+    /// Files again what the index has handed out and has not been swept yet, if
+    /// the clock has been set back meanwhile: a sweep now might pass over the
+    /// entries it is for.
+    fn put_back_prefixes(&mut self, db: usize) {
+        let Database { index, due_prefixes, due_at_ms, .. } = &mut self.databases[db];
+        if self.now_ms < *due_at_ms {
+            for prefix in due_prefixes.drain(..) {
+                index.insert(u64::from(prefix) << 32, *due_at_ms, self.now_ms);
+            }
+        }
+    }
+
+    /// The earliest Unix millisecond at which [`Keyspace::expire_slice`] has
+    /// something to do; 0 when it has at once.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.databases.iter().filter_map(Database::next_deadline_ms).min()
+    }
+
+    /// The earliest deadline of a key that has not been removed yet, for INFO:
+    /// at most a coarse slot of the index after it, so never before the true one,
+    /// unless that key has been changed since.
+    pub(crate) fn earliest_deadline_ms(&self) -> Option<u64> {
+        self.databases.iter().filter_map(|database| database.index.earliest_deadline_ms()).min()
+    }
+
+    /// Advances the rebuilding of a deadline index, if one is under way, and takes
+    /// from `visits` what it visits.
+    fn advance_rebuild(&mut self, db: usize, visits: &mut usize) {
+        let now_ms = self.now_ms;
+        let Database { table, index, .. } = &mut self.databases[db];
+        while let Some(position) = index.rebuild_position() {
+            if *visits == 0 {
+                break;
+            }
+            let mut visited = 1;
+            let debts = &mut self.debts;
+            let next = table.walk(position, &mut |hash, entry| {
+                visited += 1;
+                if let Some(deadline_ms) = entry.deadline_ms() {
+                    index.rebuild_visit(hash, deadline_ms, now_ms);
+                    // Not a command's, so no reason for further visits.
+                    debts.expire += FILING_COST;
+                }
+            });
+            *visits = visits.saturating_sub(visited);
+            index.rebuild_advance(next);
+        }
+    }
+}
+
+impl Entry {
+    /// The name of the value's type, as TYPE answers it.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self.value() {
+            Value::Int(_) | Value::Bytes(_) => "string",
+        }
+    }
+}
+
+fn average_ttl(database: &Database, now_ms: u64) -> u64 {
+    let Some(average) = database.deadline_sum.checked_div(database.table.deadlines() as u128)
+    else {
+        return 0;
+    };
+    u64::try_from(average.saturating_sub(u128::from(now_ms))).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
