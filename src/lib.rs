@@ -1,5 +1,6 @@
 //! tollgate: a key-value server that speaks the Redis protocol.
 
+mod clients;
 pub mod clock;
 pub mod config;
 pub mod glob;

@@ -1,0 +1,267 @@
+//! One client: what the server remembers about it between two requests.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::output::Output;
+use super::pubsub::Subscriptions;
+use super::transaction::{Transaction, Watched};
+use crate::protocol::{Progress, Version};
+
+/// Where a connection comes from and what it reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address; `None` for one inside this process.
+    pub addr: Option<SocketAddr>,
+    /// The server's own address on this connection.
+    pub laddr: Option<SocketAddr>,
+    /// The socket's file descriptor, -1 for one inside this process.
+    pub fd: i32,
+}
+
+impl Peer {
+    /// A client without a socket: in-process use and tests.
+    pub const fn in_process() -> Peer {
+        Peer { addr: None, laddr: None, fd: -1 }
+    }
+
+    /// Whether the client is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.addr.is_none_or(|addr| addr.ip().to_canonical().is_loopback())
+    }
+
+    /// An address as CLIENT LIST prints it.
+    pub fn print(addr: Option<SocketAddr>) -> String {
+        addr.map_or_else(|| "?:0".to_owned(), |addr| addr.to_string())
+    }
+}
+
+/// Whether replies are sent: CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ReplyMode {
+    /// All of them.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// Not the one to the command that runs now.
+    SkipThis,
+    /// Not the one to the next command.
+    SkipNext,
+}
+
+/// How far a connection's end has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// It is open.
+    #[default]
+    No,
+    /// Nothing more is run; it is closed when its output has been sent.
+    AfterOutput,
+    /// It is closed at the end of this turn, whatever is unsent.
+    Now,
+}
+
+/// Why a client's requests are not run although they are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// Its command waits.
+    Waiting {
+        /// When it is run again as timed out, on the monotonic axis.
+        deadline: Duration,
+    },
+    /// CLIENT PAUSE holds its command back.
+    Paused {
+        /// Its place among those held back.
+        arrival: u64,
+    },
+}
+
+/// What ended a wait: tells a command that is run again why it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// It has not waited: this is the first run.
+    #[default]
+    First,
+    /// The deadline has passed, or CLIENT UNBLOCK ... TIMEOUT said so.
+    TimedOut,
+    /// CLIENT UNBLOCK ... ERROR.
+    Unblocked,
+}
+
+/// What few clients have: kept apart so that an idle connection is small.
+#[derive(Debug, Default)]
+pub(crate) struct Details {
+    /// CLIENT SETNAME; empty: none.
+    pub(crate) name: Box<[u8]>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub(crate) lib_name: Box<[u8]>,
+    /// CLIENT SETINFO LIB-VER.
+    pub(crate) lib_ver: Box<[u8]>,
+    /// CLIENT NO-EVICT.
+    pub(crate) no_evict: bool,
+}
+
+impl Details {
+    /// Memory that it costs, in bytes.
+    fn memory_bytes(&self) -> usize {
+        size_of::<Details>() + self.name.len() + self.lib_name.len() + self.lib_ver.len()
+    }
+}
+
+/// About what a name costs in a map besides its bytes: the place, a share of
+/// the free ones, and what the allocator adds.
+const NAME_PLACE_BYTES: usize = 64;
+
+/// What has arrived and has not been run.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Vec<u8>,
+    /// How far the first request in `bytes` has been cut already.
+    pub(crate) progress: Option<Box<Progress>>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// CLIENT ID: rises with each connection and never repeats.
+    pub(crate) id: u64,
+    /// Both ends of the connection.
+    pub(crate) peer: Peer,
+    /// The selected database.
+    pub(crate) db: usize,
+    /// The protocol it speaks.
+    pub(crate) version: Version,
+    /// Whether it may run commands other than AUTH and HELLO.
+    pub(crate) authenticated: bool,
+    /// CLIENT REPLY.
+    pub(crate) reply_mode: ReplyMode,
+    /// CLIENT NO-TOUCH: reads do not count as accesses.
+    pub(crate) no_touch: bool,
+    /// It receives MONITOR's feed.
+    pub(crate) monitor: bool,
+    /// Whether and how it is being closed.
+    pub(crate) closing: Closing,
+    /// Why its requests are not run, if so.
+    pub(crate) parked: Option<Parked>,
+    /// What ended its wait, for the command that is about to be run again.
+    pub(crate) wake: Wake,
+    /// When it connected, on the monotonic axis.
+    pub(crate) connected_at: Duration,
+    /// When something of it was last received, on the monotonic axis.
+    pub(crate) active_at: Duration,
+    /// The last command's number in the table.
+    pub(crate) last_command: Option<u16>,
+    /// Bytes received in all.
+    pub(crate) input_bytes: u64,
+    /// Bytes sent in all.
+    pub(crate) output_bytes: u64,
+    /// Commands run in all.
+    pub(crate) commands: u64,
+    /// What waits to be sent.
+    pub(crate) output: Output,
+    /// MULTI.
+    pub(crate) transaction: Option<Box<Transaction>>,
+    /// WATCH.
+    pub(crate) watched: Option<Box<Watched>>,
+    /// Channels and patterns.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// Name and the like.
+    pub(crate) details: Option<Box<Details>>,
+    pub(crate) unread: Option<Box<Unread>>,
+    /// It stands in the list of clients with something to send.
+    pub(crate) output_listed: bool,
+    /// It stands in the list of clients with requests left to run.
+    pub(crate) backlog_listed: bool,
+}
+
+impl Client {
+    pub(crate) fn new(id: u64, peer: Peer, authenticated: bool, at: Duration) -> Client {
+        Client {
+            id,
+            peer,
+            db: 0,
+            version: Version::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            monitor: false,
+            closing: Closing::No,
+            parked: None,
+            wake: Wake::First,
+            connected_at: at,
+            active_at: at,
+            last_command: None,
+            input_bytes: 0,
+            output_bytes: 0,
+            commands: 0,
+            output: Output::default(),
+            transaction: None,
+            watched: None,
+            subscriptions: None,
+            details: None,
+            unread: None,
+            output_listed: false,
+            backlog_listed: false,
+        }
+    }
+
+    /// CLIENT SETNAME's name; empty: none.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.details.as_ref().map_or(b"", |details| &details.name)
+    }
+
+    /// The rarely used part, made when first asked for.
+    pub(crate) fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
+    }
+
+    /// Number of channels and patterns it is subscribed to.
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.len())
+    }
+
+    /// Bytes received and not yet run.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.unread.as_ref().map_or(0, |unread| unread.bytes.len())
+    }
+
+    /// Room for more of that, in bytes.
+    pub(crate) fn unread_free_bytes(&self) -> usize {
+        self.unread.as_ref().map_or(0, |unread| unread.bytes.capacity() - unread.bytes.len())
+    }
+
+    /// Memory that it costs, in bytes: itself, what it has sent and has not been
+    /// run, what it has queued, what it is called, watches and is subscribed to,
+    /// and what it has not read.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let queued = self.transaction.as_deref().map_or(0, Transaction::bytes);
+        let texts = self.details.as_deref().map_or(0, Details::memory_bytes);
+        size_of::<Client>()
+            + self.unread_bytes()
+            + self.unread_free_bytes()
+            + queued
+            + texts
+            + self.names_memory_bytes()
+            + self.output.capacity()
+    }
+
+    /// Bytes of the names of all keys that it watches and of all channels and
+    /// patterns that it is subscribed to.
+    pub(crate) fn names_bytes(&self) -> usize {
+        self.watched.as_deref().map_or(0, Watched::names_bytes)
+            + self.subscriptions.as_deref().map_or(0, Subscriptions::names_bytes)
+    }
+
+    /// Memory of those names: each is kept twice, here and where the server
+    /// finds its clients by it, with a place in a map each time.
+    fn names_memory_bytes(&self) -> usize {
+        let count = self.watched.as_deref().map_or(0, Watched::len) + self.subscription_count();
+        2 * (self.names_bytes() + count * NAME_PLACE_BYTES)
+    }
+
+    /// Whether nothing more of it is to be run.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing != Closing::No
+    }
+}
