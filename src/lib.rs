@@ -2,7 +2,9 @@
 
 mod clients;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod engine;
 pub mod glob;
 mod keyspace;
 mod long_double;

@@ -1,0 +1,30 @@
+//! Keyspace events on their way to subscribers.
+
+use crate::clients::Clients;
+use crate::config::{Config, NotifyFlags};
+use crate::keyspace::Keyspace;
+
+/// Publishes what has happened to keys since the last call. Once after each
+/// command, those inside EXEC included, so that events and other messages come
+/// in the order of what caused them. A key that was stored with a deadline in
+/// the past is removed first: the next command does not find it.
+#[inline]
+pub(crate) fn deliver(keyspace: &mut Keyspace, clients: &mut Clients, config: &Config) {
+    if keyspace.take_stored_due() {
+        keyspace.expire_slice(config.expire_slice_keys);
+    }
+    let classes = config.notify_keyspace_events;
+    let Some(notifications) = keyspace.take_notifications() else { return };
+    for notification in notifications {
+        let db = notification.db;
+        if classes.contains(NotifyFlags::KEYSPACE) {
+            let mut channel = format!("__keyspace@{db}__:").into_bytes();
+            channel.extend_from_slice(&notification.key);
+            clients.publish(&channel, notification.event.as_bytes());
+        }
+        if classes.contains(NotifyFlags::KEYEVENT) {
+            let channel = format!("__keyevent@{db}__:{}", notification.event);
+            clients.publish(channel.as_bytes(), &notification.key);
+        }
+    }
+}

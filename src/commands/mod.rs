@@ -1,0 +1,201 @@
+//! The commands: one file each, or one for a few that share a handler.
+//!
+//! A file holds the command's [`Spec`] (what COMMAND, the gates and the
+//! documentation are made from), its handler and its tests. To add a command,
+//! write its file, and add a `mod` line here and one line to the list in `list.rs`.
+
+mod acl;
+mod append;
+mod arguments;
+mod auth;
+mod client;
+mod command;
+mod config;
+mod copy;
+mod dbsize;
+mod debug;
+mod decrifpos;
+mod del;
+mod delex;
+mod digest;
+mod echo;
+mod error;
+pub(crate) mod events;
+mod exists;
+mod expire;
+mod flush;
+mod get;
+mod getdel;
+mod getex;
+mod getrange;
+mod getset;
+mod hello;
+mod help;
+mod histogram;
+mod incr;
+mod incrbyfloat;
+mod increx;
+mod info;
+mod key_type;
+mod latency;
+mod memory;
+mod mget;
+mod monitor;
+mod mset;
+mod msetex;
+mod multi;
+mod object;
+mod persist;
+mod ping;
+mod pttl;
+mod publish;
+mod pubsub;
+mod quit;
+mod redact;
+mod rename;
+mod reset;
+mod role;
+mod scan;
+mod select;
+mod set;
+mod setex;
+mod setnx;
+mod setrange;
+mod shutdown;
+mod slow_log;
+mod state;
+mod strlen;
+mod subscribe;
+mod swapdb;
+mod table;
+mod time;
+mod version;
+mod wait;
+mod watch;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::clients::{ClientKey, Clients, Wake};
+use crate::clock::Now;
+use crate::config::Config;
+use crate::keyspace::Db;
+use crate::protocol::{Args, Reply};
+use arguments::{condition, lifetime, parse, ttl, value};
+pub use error::CommandError;
+pub use histogram::Histogram;
+pub use state::{Environment, ProcessFigures, Stopwatch};
+pub(crate) use state::{LatencySamples, Pause, ServerState, SlowEntry};
+use table::syntax;
+pub use table::{Command, FindKeys, Group, KeySpec, LookupError, Spec, Table, flags};
+pub(crate) use watch::unwatch_all;
+
+/// All commands, by name.
+pub static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(table::ALL));
+
+/// How a command ended, if not with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The reply has been written.
+    Done,
+    /// Nothing has been written: the client is parked, and the same request is
+    /// run again when the wait ends; [`Context::wake`] then says why. A wait
+    /// without a deadline of its own ends at `max-wait-ms`.
+    Wait {
+        /// On the monotonic axis.
+        deadline: Option<Duration>,
+    },
+}
+
+/// What a handler returns.
+pub(crate) type Ran = Result<Outcome, CommandError>;
+
+/// Everything a command may touch, and nothing else.
+pub(crate) struct Context<'a> {
+    /// What time it is, throughout the command.
+    pub(crate) now: Now,
+    /// The keys of the client's database, and through it the others.
+    pub(crate) db: Db<'a>,
+    /// Where the reply is written.
+    pub(crate) reply: Reply<'a>,
+    /// All clients.
+    pub(crate) clients: &'a mut Clients,
+    /// The one that asked.
+    pub(crate) me: ClientKey,
+    /// The configuration.
+    pub(crate) config: &'a mut Config,
+    /// Counters, slow log and the like.
+    pub(crate) server: &'a mut ServerState,
+    /// Why the command is run again, if it has waited.
+    pub(crate) wake: Wake,
+    /// It runs inside EXEC: it must not wait.
+    pub(crate) in_transaction: bool,
+}
+
+/// Runs a command whose gates have been passed: handler, counters, slow log.
+///
+/// An error of the handler becomes its reply, in place of whatever it had
+/// written.
+#[inline]
+pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>) -> Outcome {
+    let mark = context.reply.len();
+    let begun_ns = context.server.read_at_ns;
+    let result = (command.spec.handler)(context, args);
+    let time_ns = context.server.lap_ns().saturating_sub(begun_ns);
+    events::deliver(context.db.keyspace(), context.clients, context.config);
+    let stats = &mut context.server.commands[command.id];
+    let outcome = match result {
+        Ok(Outcome::Done) => {
+            stats.calls += 1;
+            stats.time_ns += time_ns;
+            Outcome::Done
+        }
+        Ok(wait) => {
+            feed_monitors(context, command, args);
+            return wait;
+        }
+        Err(error) => {
+            stats.calls += 1;
+            stats.time_ns += time_ns;
+            stats.failed += 1;
+            context.reply.truncate(mark);
+            let text = error.text();
+            context.server.count_error(&text);
+            context.reply.error_bytes(&text);
+            Outcome::Done
+        }
+    };
+    context.server.stats.commands += 1;
+    if context.config.latency_tracking {
+        context.server.latencies[command.id].get_or_insert_default().record(time_ns);
+    }
+    feed_monitors(context, command, args);
+    note_slow(context, command, args, time_ns / 1_000);
+    outcome
+}
+
+/// Records the command in SLOWLOG and LATENCY if it was slow.
+#[inline]
+fn note_slow(context: &mut Context<'_>, command: &Command, args: Args<'_>, time_us: u64) {
+    let slower_than = context.config.slowlog_log_slower_than;
+    if slower_than >= 0 && time_us >= slower_than as u64 && !command.spec.has(flags::SKIP_SLOWLOG) {
+        slow_log::record(context, command, args, time_us);
+    }
+    let threshold_ms = context.config.latency_monitor_threshold;
+    if threshold_ms > 0 {
+        let event = if command.spec.has(flags::FAST) { "fast-command" } else { "command" };
+        context.server.latency.record(event, time_us / 1_000, threshold_ms, context.now);
+    }
+}
+
+/// Shows a request to the clients in MONITOR mode. It has run, as in Redis: what
+/// EXEC runs comes before EXEC itself, and a command that had to wait is shown
+/// once.
+#[inline]
+fn feed_monitors(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
+    if !context.clients.monitors().is_empty()
+        && !command.spec.has(flags::SKIP_MONITOR | flags::ADMIN)
+    {
+        monitor::feed(context, command, args);
+    }
+}

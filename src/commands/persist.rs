@@ -1,0 +1,36 @@
+//! PERSIST: take a key's deadline away.
+
+use super::flags::{FAST, WRITE};
+use super::{Context, KeySpec, Outcome, Ran, Spec};
+use crate::keyspace::event;
+use crate::protocol::Args;
+
+pub(super) static SPEC: Spec = Spec {
+    name: "persist",
+    arity: 2,
+    flags: WRITE | FAST,
+    keys: &[KeySpec::one(1, "RW UPDATE")],
+    since: "2.2.0",
+    summary: "Takes a key's deadline away; answers 1, or 0 when there was none.",
+    syntax: "key",
+    example: "
+> SET a 1 EX 10
+OK
+> PERSIST a
+(integer) 1
+> PERSIST a
+(integer) 0
+",
+    handler: persist,
+    ..Spec::BASE
+};
+
+fn persist(context: &mut Context<'_>, args: Args<'_>) -> Ran {
+    let key = &args[1];
+    let had_deadline = context.db.peek(key).is_some_and(|entry| entry.deadline_ms().is_some());
+    if had_deadline {
+        context.db.set_deadline(key, None, event::PERSIST);
+    }
+    context.reply.integer(i64::from(had_deadline));
+    Ok(Outcome::Done)
+}

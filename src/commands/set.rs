@@ -1,0 +1,106 @@
+//! SET: store a string, on conditions, for a time.
+
+use super::condition::Condition;
+use super::flags::{DENYOOM, WRITE};
+use super::lifetime::Lifetime;
+use super::parse::{is, write_value};
+use super::value::encoded;
+use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
+use crate::keyspace::{Deadline, event};
+use crate::protocol::Args;
+
+pub(super) static SPEC: Spec = Spec {
+    name: "set",
+    arity: -3,
+    flags: WRITE | DENYOOM,
+    keys: &[KeySpec::one(1, "RW ACCESS UPDATE VARIABLE_FLAGS")],
+    group: Group::String,
+    summary: "Stores a string under a key, if a condition holds and for as long as is said.",
+    syntax: "key value [NX|XX|IFEQ value|IFNE value|IFDEQ digest|IFDNE digest] [GET] \
+             [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|\
+             KEEPTTL] [JITTER percent]",
+    example: r#"
+> SET job waiting
+OK
+> SET job running IFEQ waiting GET PX 5000
+"waiting"
+2> SET job running IFEQ waiting
+(nil)
+2> SET job taken NX
+(nil)
+(5000 ms later)
+2> SET job taken NX
+OK
+"#,
+    handler: set,
+    ..Spec::BASE
+};
+
+fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
+    let (key, value) = (&args[1], encoded(&args[2]));
+    let Options { condition, get, lifetime } = Options::read(args)?;
+    let deadline_ms = lifetime.deadline_ms(context, "set")?;
+    let deadline = lifetime.on_overwrite(deadline_ms, context);
+    if get {
+        match context.db.read_string(key)? {
+            Some(value) => write_value(&mut context.reply, value),
+            None => context.reply.null(),
+        }
+    }
+    let stored = context.db.update(key, event::SET, |old| {
+        let admitted = condition.holds(old.map(|entry| entry.value()))?;
+        if admitted { Ok((value, deadline)) } else { Err(None) }
+    });
+    match stored {
+        Ok(()) => {
+            if let Deadline::At(_) = deadline {
+                context.db.notify(key, event::EXPIRE);
+            }
+            if !get {
+                context.reply.ok();
+            }
+        }
+        Err(Some(error)) => return Err(error),
+        Err(None) if get => {}
+        Err(None) => context.reply.null(),
+    }
+    Ok(Outcome::Done)
+}
+
+struct Options<'a> {
+    condition: Condition<'a>,
+    get: bool,
+    lifetime: Lifetime<'a>,
+}
+
+impl<'a> Options<'a> {
+    #[inline]
+    fn read(args: Args<'a>) -> Result<Options<'a>, CommandError> {
+        let mut options =
+            Options { condition: Condition::Always, get: false, lifetime: Lifetime::or("keepttl") };
+        let mut at = 3;
+        while at < args.len() {
+            at += options.read_one(args, at)?;
+        }
+        Ok(options)
+    }
+
+    fn read_one(&mut self, args: Args<'a>, at: usize) -> Result<usize, CommandError> {
+        if is(&args[at], "get") {
+            self.get = true;
+            return Ok(1);
+        }
+        match self.lifetime.read(args, at)? {
+            0 => {}
+            taken => return Ok(taken),
+        }
+        match self.condition.read_existence(args, at)? {
+            0 => {}
+            taken => return Ok(taken),
+        }
+        match self.condition.read_comparison(args, at)? {
+            0 => Err(CommandError::Syntax),
+            taken => Ok(taken),
+        }
+    }
+}

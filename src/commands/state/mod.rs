@@ -1,0 +1,139 @@
+//! What the commands know about the server as a whole, apart from keys and
+//! clients.
+
+mod environment;
+mod latency;
+mod rate;
+mod slow_log;
+mod stats;
+
+use std::hash::{DefaultHasher, Hasher};
+use std::time::Duration;
+
+use super::histogram::Histogram;
+use super::table::Table;
+use crate::clock::Now;
+pub use environment::{Environment, ProcessFigures, Stopwatch};
+use latency::LatencyMonitor;
+pub(crate) use latency::LatencySamples;
+use rate::Rate;
+pub(crate) use slow_log::SlowEntry;
+use slow_log::SlowLog;
+use stats::{CommandStats, ServerStats};
+
+/// The server's state apart from keys and clients.
+#[derive(Debug)]
+pub(crate) struct ServerState {
+    /// Since the start or CONFIG RESETSTAT.
+    pub(crate) stats: ServerStats,
+    /// By [`Command::id`](super::Command::id).
+    pub(crate) commands: Vec<CommandStats>,
+    /// How long each command takes, by the same number; made when it is first
+    /// run.
+    pub(crate) latencies: Vec<Option<Histogram>>,
+    /// SLOWLOG.
+    pub(crate) slow_log: SlowLog,
+    /// LATENCY.
+    pub(crate) latency: LatencyMonitor,
+    /// CLIENT PAUSE, while it lasts.
+    pub(crate) pause: Option<Pause>,
+    /// SHUTDOWN has been called, or a signal has asked for the end.
+    pub(crate) shutdown: bool,
+    /// When the server started.
+    pub(crate) started: Now,
+    /// 40 hexadecimal digits that tell this run from any other.
+    pub(crate) run_id: String,
+    /// What the process says about itself.
+    pub(crate) process: ProcessFigures,
+    /// Reads [`ProcessFigures`] anew.
+    pub(crate) refresh_process: fn(&mut ProcessFigures),
+    /// Lets time pass.
+    pub(crate) sleep: fn(Duration),
+    /// The most that `maxclients` may be.
+    pub(crate) clients_max: Option<usize>,
+    /// For RANDOMKEY, JITTER and the like.
+    pub(crate) rng: fastrand::Rng,
+    /// For durations.
+    pub(crate) stopwatch: Stopwatch,
+    /// The stopwatch's last reading. A command's time counts from the end of
+    /// the one before it in the same batch, so that each costs one reading and
+    /// not two; cutting the request out of the input is thereby included.
+    pub(crate) read_at_ns: u64,
+    /// Operations in the current and the last full second, for INFO.
+    pub(crate) rate: Rate,
+    /// Most memory seen, in bytes.
+    pub(crate) peak_rss_bytes: u64,
+    /// CONFIG SET has changed something: after the command the engine brings up
+    /// to date what it keeps copies of.
+    pub(crate) config_changed: bool,
+}
+
+impl ServerState {
+    /// A server that has just started.
+    pub(crate) fn new(table: &Table, environment: Environment, now: Now) -> ServerState {
+        let Environment { seed, stopwatch, sleep, process, refresh_process, clients_max } =
+            environment;
+        // The seed also keys the hash function. What clients see of the random
+        // numbers must not lead back to it, so it goes through SipHash first.
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(seed);
+        let mut rng = fastrand::Rng::with_seed(hasher.finish());
+        let run_id = (0..40).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect();
+        ServerState {
+            stats: ServerStats::default(),
+            commands: vec![CommandStats::default(); table.all().len()],
+            latencies: vec![None; table.all().len()],
+            slow_log: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            pause: None,
+            shutdown: false,
+            started: now,
+            run_id,
+            process,
+            refresh_process,
+            sleep,
+            clients_max,
+            rng,
+            stopwatch,
+            read_at_ns: 0,
+            rate: Rate::default(),
+            peak_rss_bytes: 0,
+            config_changed: false,
+        }
+    }
+
+    /// Reads the stopwatch and remembers the reading.
+    #[inline]
+    pub(crate) fn lap_ns(&mut self) -> u64 {
+        self.read_at_ns = (self.stopwatch)();
+        self.read_at_ns
+    }
+
+    /// CONFIG RESETSTAT.
+    pub(crate) fn reset_stats(&mut self) {
+        self.stats = ServerStats::default();
+        self.commands.fill(CommandStats::default());
+        self.latencies.fill(None);
+        self.rate = Rate::default();
+    }
+
+    /// Counts an error reply, `text` being what follows the `-`.
+    pub(crate) fn count_error(&mut self, text: &[u8]) {
+        self.stats.errors += 1;
+        let code = text.split(|&byte| byte == b' ').next().unwrap_or(text);
+        if let Some(count) = self.stats.errors_by_code.get_mut(code) {
+            *count += 1;
+        } else if self.stats.errors_by_code.len() < ServerStats::ERROR_CODES_MAX {
+            self.stats.errors_by_code.insert(code.into(), 1);
+        }
+    }
+}
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    /// When it ends, on the monotonic axis.
+    pub(crate) until: Duration,
+    /// It holds back only commands that write.
+    pub(crate) writes_only: bool,
+}

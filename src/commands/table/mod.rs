@@ -1,0 +1,169 @@
+//! All commands, by name.
+
+mod list;
+mod spec;
+pub(super) mod syntax;
+
+use crate::protocol::Args;
+pub(super) use list::ALL;
+pub use spec::{FindKeys, Group, KeySpec, Spec, flags};
+
+/// A command as the table knows it: its spec, and a small number that indexes
+/// per-command statistics.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Position in the table, subcommands included.
+    pub id: usize,
+    /// What it is.
+    pub spec: &'static Spec,
+    /// The container, if this is a subcommand.
+    pub parent: Option<&'static Spec>,
+}
+
+impl Command {
+    /// The name as COMMAND and INFO print it: `get`, `client|id`.
+    pub fn full_name(&self) -> String {
+        match self.parent {
+            Some(parent) => format!("{}|{}", parent.name, self.spec.name),
+            None => self.spec.name.to_owned(),
+        }
+    }
+}
+
+/// Why a request names no command that can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// There is no such command.
+    UnknownCommand,
+    /// The container exists, the subcommand does not.
+    UnknownSubcommand,
+}
+
+/// The longest name of a command or subcommand, in bytes: what fits the
+/// packed form that look-ups compare.
+const NAME_BYTES_MAX: usize = 16;
+
+/// Slots of the open-addressed index; a power of two, several times the number
+/// of commands, so that most look-ups end at the first slot.
+const SLOTS: usize = 1024;
+
+/// Finds commands by name, ignoring case, in constant time.
+#[derive(Debug)]
+pub struct Table {
+    commands: Vec<Command>,
+    /// For each command the ids of its subcommands, in the spec's order.
+    subcommands: Vec<Vec<usize>>,
+    slots: Vec<(u128, u16)>,
+}
+
+const FREE: u16 = u16::MAX;
+
+impl Table {
+    /// Builds the index over `specs`, subcommands included.
+    ///
+    /// # Panics
+    /// If a name is longer than 16 bytes or appears twice: both are faults of
+    /// the table itself, which `tests/table.rs` walks.
+    pub fn new(specs: &[&'static Spec]) -> Table {
+        let mut table =
+            Table { commands: Vec::new(), subcommands: Vec::new(), slots: vec![(0, FREE); SLOTS] };
+        for spec in specs {
+            let id = table.push(spec, None);
+            table.index(spec.name, id);
+            for sub in spec.subcommands {
+                let sub = table.push(sub, Some(spec));
+                table.subcommands[id].push(sub);
+            }
+        }
+        table
+    }
+
+    /// The command that a request asks for, its subcommand resolved.
+    #[inline]
+    pub fn resolve(&self, args: Args<'_>) -> Result<&Command, LookupError> {
+        let command = self.find(&args[0]).ok_or(LookupError::UnknownCommand)?;
+        if command.spec.subcommands.is_empty() || args.len() < 2 {
+            return Ok(command);
+        }
+        self.subcommand(command, &args[1]).ok_or(LookupError::UnknownSubcommand)
+    }
+
+    /// The command of this name, in any case; not a subcommand.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&Command> {
+        let packed = pack(name)?;
+        let mut slot = slot_of(packed);
+        loop {
+            let (found, id) = self.slots[slot];
+            if id == FREE {
+                return None;
+            }
+            if found == packed {
+                return Some(&self.commands[id as usize]);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    /// The subcommand of this name, in any case.
+    pub fn subcommand(&self, container: &Command, name: &[u8]) -> Option<&Command> {
+        self.subcommands(container).find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The subcommands of a container.
+    pub fn subcommands(&self, container: &Command) -> impl Iterator<Item = &Command> {
+        self.subcommands[container.id].iter().map(|&id| &self.commands[id])
+    }
+
+    /// All commands, subcommands included, each behind its container.
+    pub fn all(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// The commands without the subcommands.
+    pub fn top_level(&self) -> impl Iterator<Item = &Command> {
+        self.commands.iter().filter(|command| command.parent.is_none())
+    }
+
+    fn push(&mut self, spec: &'static Spec, parent: Option<&'static Spec>) -> usize {
+        let id = self.commands.len();
+        self.commands.push(Command { id, spec, parent });
+        self.subcommands.push(Vec::new());
+        id
+    }
+
+    fn index(&mut self, name: &'static str, id: usize) {
+        assert!(self.find(name.as_bytes()).is_none(), "command {name} is in the table twice");
+        assert!(self.commands.len() < SLOTS / 2, "the index must stay sparse");
+        let packed = pack(name.as_bytes()).expect("a command's name fits 16 bytes");
+        let mut slot = slot_of(packed);
+        while self.slots[slot].1 != FREE {
+            slot = (slot + 1) % SLOTS;
+        }
+        self.slots[slot] = (packed, u16::try_from(id).expect("far fewer than 65,535 commands"));
+    }
+}
+
+/// The name in lower case as one number, zero-padded: comparing two names is
+/// then one comparison. `None` when it is longer than any command's, or has a
+/// zero byte, which would otherwise look like padding.
+#[inline]
+fn pack(name: &[u8]) -> Option<u128> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let mut packed = 0u128;
+    for &byte in name {
+        if byte == 0 {
+            return None;
+        }
+        packed = packed << 8 | u128::from(byte.to_ascii_lowercase());
+    }
+    Some(packed)
+}
+
+#[inline]
+fn slot_of(packed: u128) -> usize {
+    let folded = (packed as u64) ^ (packed >> 64) as u64;
+    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize
+}

@@ -1,0 +1,230 @@
+//! From a request to its command: look-up, argument count, gates, MULTI.
+
+use super::Engine;
+use super::turn::Flow;
+use crate::clients::{Client, ClientKey, ReplyMode, Wake};
+use crate::commands::{
+    self, Command, CommandError, Context, LookupError, Outcome, TABLE, flags, unwatch_all,
+};
+use crate::config::Allowed;
+use crate::protocol::{Args, Reply, Version};
+
+impl Engine {
+    /// Finds the request's command and runs it, queues it, or says why not.
+    #[inline]
+    pub(super) fn dispatch(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+        let command = match self.admit(key, args) {
+            Ok(command) => command,
+            Err(error) => {
+                self.refuse(key, args, &error, out);
+                return Flow::Next;
+            }
+        };
+        if self.server.pause.is_some() && self.is_paused(key, command) {
+            self.hold_back(key);
+            return Flow::Parked;
+        }
+        let client = self.clients.get_mut(key).expect("a client that sends is connected");
+        client.last_command = Some(command.id as u16);
+        client.commands += 1;
+        let queues = client.transaction.is_some() && !command.spec.has(flags::IMMEDIATE);
+        if queues {
+            match self.queue(key, command, args) {
+                Ok(()) => Reply::new(out, self.clients[key].version).simple("QUEUED"),
+                Err(error) => self.refuse(key, args, &error, out),
+            }
+            return Flow::Next;
+        }
+        match self.call(key, command, args, out) {
+            Outcome::Done => Flow::Next,
+            Outcome::Wait { deadline } => {
+                // It is counted when it is run again.
+                self.clients[key].commands -= 1;
+                self.park(key, deadline);
+                Flow::Parked
+            }
+        }
+    }
+
+    /// The gates: a command that exists, with as many arguments as it takes,
+    /// for a client that may run it now.
+    #[inline]
+    fn admit(&mut self, key: ClientKey, args: Args<'_>) -> Result<&'static Command, CommandError> {
+        let command = match TABLE.resolve(args) {
+            Ok(command) => command,
+            Err(LookupError::UnknownCommand) => return Err(unknown_command(args)),
+            Err(LookupError::UnknownSubcommand) => {
+                return Err(CommandError::unknown_subcommand(args));
+            }
+        };
+        if !command.spec.accepts(args) {
+            self.server.commands[command.id].rejected += 1;
+            return Err(CommandError::WrongArity { command: command.full_name() });
+        }
+        let client = &self.clients[key];
+        if command.spec.has(flags::PROTECTED) && !self.allows_protected(client) {
+            self.server.commands[command.id].rejected += 1;
+            return Err(CommandError::owned(format!(
+                "ERR {} command not allowed. If the enable-debug-command option is set to \
+                 \"local\", you can run it from a local connection, otherwise you need to set \
+                 this option in the configuration file, and then restart the server.",
+                command.full_name().to_ascii_uppercase()
+            )));
+        }
+        if !command.spec.has(flags::NO_AUTH) && !self.is_trusted(client) {
+            self.server.commands[command.id].rejected += 1;
+            return Err(CommandError::fixed("NOAUTH Authentication required."));
+        }
+        if client.transaction.is_some() && command.spec.has(flags::NO_MULTI) {
+            self.server.commands[command.id].rejected += 1;
+            return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
+        }
+        if client.subscriptions.is_some()
+            && client.version == Version::Resp2
+            && !command.spec.has(flags::SUBSCRIBED)
+        {
+            self.server.commands[command.id].rejected += 1;
+            return Err(CommandError::owned(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.full_name()
+            )));
+        }
+        Ok(command)
+    }
+
+    /// Whether the client has authenticated, or need not. Taking the password
+    /// out of the configuration lets everyone in, as in Redis.
+    pub(super) fn is_trusted(&self, client: &Client) -> bool {
+        client.authenticated || self.config.requirepass.is_empty()
+    }
+
+    /// Whether the configuration lets this client run what can hold the whole
+    /// server up.
+    fn allows_protected(&self, client: &Client) -> bool {
+        match self.config.enable_debug_command {
+            Allowed::No => false,
+            Allowed::Local => client.peer.is_local(),
+            Allowed::Yes => true,
+        }
+    }
+
+    /// Answers an error before the command has run. Inside MULTI that spoils
+    /// the transaction; if it was EXEC itself, it ends it.
+    #[cold]
+    fn refuse(&mut self, key: ClientKey, args: Args<'_>, error: &CommandError, out: &mut Vec<u8>) {
+        let mut text = error.text();
+        if TABLE.resolve(args).is_ok_and(|command| command.spec.has(flags::RUNS_QUEUED)) {
+            unwatch_all(&mut self.keyspace, &mut self.clients, key);
+            self.clients[key].transaction = None;
+            let why = text.strip_prefix(b"ERR ").unwrap_or(&text);
+            text = [b"EXECABORT Transaction discarded because of: ", why].concat().into();
+        }
+        let client = &mut self.clients[key];
+        if let Some(transaction) = client.transaction.as_deref_mut() {
+            transaction.refused = true;
+        }
+        Reply::new(out, client.version).error_bytes(&text);
+        self.server.count_error(&text);
+    }
+
+    fn is_paused(&self, key: ClientKey, command: &Command) -> bool {
+        let Some(pause) = self.server.pause else { return false };
+        if pause.until <= self.now.monotonic || self.server.shutdown {
+            return false;
+        }
+        let queued_writes = self.clients[key]
+            .transaction
+            .as_deref()
+            .is_some_and(|transaction| transaction.writes && command.spec.has(flags::RUNS_QUEUED));
+        !pause.writes_only || command.spec.has(flags::WRITE | flags::MAY_REPLICATE) || queued_writes
+    }
+
+    fn queue(
+        &mut self,
+        key: ClientKey,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        let bytes_max = self.config.transaction_max_bytes;
+        let client = &mut self.clients[key];
+        let transaction =
+            client.transaction.as_deref_mut().expect("only a client inside MULTI queues");
+        // What will never run is not kept; its client sees no difference.
+        if transaction.refused || client.watched.as_deref().is_some_and(|watched| watched.dirty) {
+            return Ok(());
+        }
+        if transaction.bytes_with(args) > bytes_max {
+            return Err(CommandError::owned(format!(
+                "ERR transaction is larger than transaction-max-bytes ({bytes_max})"
+            )));
+        }
+        transaction.writes |= command.spec.has(flags::WRITE | flags::MAY_REPLICATE);
+        transaction.queue(args);
+        Ok(())
+    }
+
+    /// Runs a command in its context.
+    #[inline]
+    fn call(
+        &mut self,
+        key: ClientKey,
+        command: &Command,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let client = self.clients.get_mut(key).expect("a client that sends is connected");
+        let wake = std::mem::replace(&mut client.wake, Wake::First);
+        self.keyspace.no_touch = client.no_touch;
+        let (db, version) = (client.db, client.version);
+        let bytes_max = self.clients.output_limit(&self.clients[key]).hard_bytes_max();
+        let mut context = Context {
+            now: self.now,
+            db: self.keyspace.db(db),
+            reply: Reply::new(out, version).with_limit(bytes_max),
+            clients: &mut self.clients,
+            me: key,
+            config: &mut self.config,
+            server: &mut self.server,
+            wake,
+            in_transaction: false,
+        };
+        let outcome = commands::call(&mut context, command, args);
+        if context.reply.has_overflowed() {
+            self.close_overflowed(key, bytes_max);
+        }
+        outcome
+    }
+
+    /// A reply, or what EXEC answers in all, did not fit into the output. Unless
+    /// nobody wanted it, the client cannot go on: it would take what follows for
+    /// what is missing.
+    #[cold]
+    fn close_overflowed(&mut self, key: ClientKey, bytes_max: usize) {
+        if self.clients[key].reply_mode == ReplyMode::On {
+            self.clients.close_over_limit(key, bytes_max);
+        }
+    }
+}
+
+/// How many bytes of the arguments the error for an unknown command quotes, as
+/// in Redis.
+const QUOTED_BYTES_MAX: usize = 128;
+
+fn unknown_command(args: Args<'_>) -> CommandError {
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(CommandError::quotable(&args[0]));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let mut quoted = 0;
+    for arg in args.iter().skip(1) {
+        if quoted >= QUOTED_BYTES_MAX {
+            break;
+        }
+        let shown = CommandError::quotable(&arg[..arg.len().min(QUOTED_BYTES_MAX - quoted)]);
+        text.push(b'\'');
+        text.extend_from_slice(shown);
+        text.extend_from_slice(b"' ");
+        quoted += shown.len() + 3;
+    }
+    CommandError::owned(text)
+}

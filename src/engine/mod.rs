@@ -1,0 +1,354 @@
+//! The server as a state machine: bytes and the time go in, bytes and a
+//! deadline come out. No socket, no file and no clock.
+//!
+//! Whoever drives it (the reactor, a test, a program that embeds it) calls
+//! [`Engine::connect`], [`Engine::receive`] as bytes arrive, [`Engine::tick`]
+//! once a turn and at the latest at [`Engine::next_deadline`], and then takes
+//! the outputs: [`Engine::take_outputs`], [`Engine::output`], [`Engine::sent`],
+//! and [`Engine::take_closed`] for the clients that are to be disconnected.
+
+mod dispatch;
+mod turn;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::clients::{Client, Clients, Closing};
+pub use crate::clients::{ClientKey, Peer};
+use crate::clock::Now;
+pub use crate::commands::{Environment, ProcessFigures, Stopwatch};
+use crate::commands::{ServerState, TABLE, unwatch_all};
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::protocol::RequestBuffer;
+
+/// The server without its sockets.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tollgate::Engine;
+/// use tollgate::clock::Now;
+/// use tollgate::config::Config;
+/// use tollgate::engine::{Environment, Peer};
+///
+/// /// One turn: the engine works, and what it has for client 0 is carried.
+/// fn turn(engine: &mut Engine, now: Now) -> Vec<u8> {
+///     engine.tick(now);
+///     let mut carried = Vec::new();
+///     let outputs = engine.take_outputs();
+///     for &key in &outputs {
+///         let bytes = engine.output(key);
+///         let count = bytes.len();
+///         carried.extend_from_slice(bytes);
+///         engine.sent(key, count);
+///     }
+///     engine.restore_outputs(outputs);
+///     for key in engine.take_closed() {
+///         engine.disconnect(key);
+///     }
+///     carried
+/// }
+///
+/// let mut now = Now { monotonic: Duration::ZERO, unix_us: 1_893_456_000_000_000 };
+/// let mut engine = Engine::new(Config::default(), Environment::simulated(1), now);
+/// engine.connect(0, Peer::in_process(), now);
+/// engine.receive(0, b"SET lock mine PX 1500\r\nEXISTS lock\r\n", now);
+/// assert_eq!(turn(&mut engine, now), b"+OK\r\n:1\r\n");
+///
+/// now = now.advanced(Duration::from_millis(1500));
+/// engine.receive(0, b"EXISTS lock\r\nQUIT\r\n", now);
+/// assert_eq!(turn(&mut engine, now), b":0\r\n+OK\r\n");
+/// ```
+pub struct Engine {
+    config: Config,
+    keyspace: Keyspace,
+    clients: Clients,
+    server: ServerState,
+    request: RequestBuffer,
+    now: Now,
+    /// Clients whose share of the turn was used up before their requests were.
+    backlog: VecDeque<(ClientKey, u64)>,
+    /// Clients whose input may be read again.
+    resumed: Vec<ClientKey>,
+    /// Parked clients by deadline; the client's age makes the place unique.
+    waits: BTreeMap<(Duration, u64), ClientKey>,
+    /// Clients that CLIENT PAUSE holds back, in order of arrival.
+    paused: BTreeMap<u64, ClientKey>,
+    /// The next one's place in that order.
+    next_paused: u64,
+    /// Clients to be disconnected at the end of the turn.
+    closed: Vec<ClientKey>,
+    /// When clients are next looked through for idle ones.
+    next_idle_check: Option<Duration>,
+    /// Expired keys are left over from the last slice.
+    expiry_left: bool,
+}
+
+impl Engine {
+    /// An empty server.
+    pub fn new(config: Config, environment: Environment, now: Now) -> Engine {
+        let mut engine = Engine {
+            keyspace: Keyspace::new(config.databases as usize, environment.seed, now),
+            clients: Clients::new(config.buffer_pool_max),
+            server: ServerState::new(&TABLE, environment, now),
+            request: RequestBuffer::default(),
+            now,
+            backlog: VecDeque::new(),
+            resumed: Vec::new(),
+            waits: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            next_paused: 0,
+            closed: Vec::new(),
+            next_idle_check: None,
+            expiry_left: false,
+            config,
+        };
+        engine.apply_config();
+        engine
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Memory that a client costs, in bytes, without its keys; 0 for an unknown
+    /// client.
+    pub fn client_memory_bytes(&self, key: ClientKey) -> usize {
+        self.clients.get(key).map_or(0, Client::memory_bytes)
+    }
+
+    /// Counts a turn of whoever drives the engine, for INFO; `busy` is what it
+    /// took without the waiting.
+    #[inline]
+    pub fn note_turn(&mut self, busy: Duration) {
+        self.server.stats.count_turn(busy);
+    }
+
+    // The end
+
+    /// Asks for the end as SHUTDOWN does: waits and CLIENT PAUSE are over with
+    /// the next [`Engine::tick`]. Whoever drives the engine brings what it has
+    /// received, and goes on until [`Engine::unfinished_clients`] are none, or as
+    /// long as it likes.
+    pub fn request_shutdown(&mut self) {
+        self.server.shutdown = true;
+    }
+
+    /// Whether SHUTDOWN or [`Engine::request_shutdown`] has been called.
+    pub fn shutdown_requested(&self) -> bool {
+        self.server.shutdown
+    }
+
+    /// How many clients have requests left to run, wait for something, or have
+    /// replies left to take. Looks at each client.
+    pub fn unfinished_clients(&self) -> usize {
+        let unfinished = |client: &Client| {
+            client.backlog_listed || client.parked.is_some() || !client.output.is_empty()
+        };
+        self.clients.iter().filter(|(_, client)| unfinished(client)).count()
+    }
+
+    // Clients come and go
+
+    /// A client has connected. `key` is a small integer that no other
+    /// connected client has; the engine keeps its clients in an array indexed
+    /// by it. Beyond `maxclients` the client is told so and closed; it has then
+    /// to be disconnected like any other.
+    ///
+    /// # Panics
+    /// If a connected client has this place.
+    pub fn connect(&mut self, key: ClientKey, peer: Peer, now: Now) {
+        self.set_now(now);
+        self.server.stats.connections_received += 1;
+        let full = self.clients.len() >= self.config.maxclients as usize;
+        let authenticated = self.config.requirepass.is_empty();
+        self.clients.insert(key, peer, authenticated, now.monotonic);
+        if full {
+            self.server.stats.connections_rejected += 1;
+            self.clients.push_bytes(key, b"-ERR max number of clients reached\r\n");
+            self.clients.close(key, Closing::AfterOutput);
+        }
+    }
+
+    /// A client's connection has ended, whoever ended it.
+    pub fn disconnect(&mut self, key: ClientKey) {
+        unwatch_all(&mut self.keyspace, &mut self.clients, key);
+        self.leave_wait(key);
+        self.clients.remove(key);
+        // The place may be taken again before the list is asked for.
+        self.closed.retain(|&closed| closed != key);
+    }
+
+    /// Bytes have arrived from a client. Complete requests are run, at most
+    /// its share of one turn; the rest is kept and run in later ticks.
+    pub fn receive(&mut self, key: ClientKey, bytes: &[u8], now: Now) {
+        self.set_now(now);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.active_at = now.monotonic;
+        client.input_bytes += bytes.len() as u64;
+        self.server.stats.input_bytes += bytes.len() as u64;
+        if client.is_closing() {
+            return;
+        }
+        let held_back = client.backlog_listed || client.parked.is_some();
+        match client.unread.take() {
+            None if !held_back => self.run_received(key, bytes),
+            unread => {
+                let mut unread = unread.unwrap_or_default();
+                unread.bytes.extend_from_slice(bytes);
+                if held_back {
+                    client.unread = Some(unread);
+                } else {
+                    self.run_unread(key, unread);
+                }
+            }
+        }
+        self.close_if_unread_too_long(key);
+    }
+
+    /// Whether the client's socket should be read: not while earlier requests
+    /// of it wait to be run, nor while it does not read its replies.
+    pub fn wants_input(&self, key: ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| {
+            !client.is_closing()
+                && !client.backlog_listed
+                && client.parked.is_none()
+                && client.output.len() < self.config.output_pause_bytes
+        })
+    }
+
+    /// Clients for whom [`Engine::wants_input`] has become true again since
+    /// the last call.
+    pub fn take_resumed(&mut self) -> Vec<ClientKey> {
+        std::mem::take(&mut self.resumed)
+    }
+
+    /// Whether a client's next request is held back: its command waits, or
+    /// CLIENT PAUSE does not let it through. A connection that has ended may be
+    /// worth noticing then although its input is not wanted.
+    pub fn is_held_back(&self, key: ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| client.parked.is_some())
+    }
+
+    // Outputs
+
+    /// Whether [`Engine::take_outputs`] would name anyone.
+    pub fn has_output(&self) -> bool {
+        self.clients.has_output()
+    }
+
+    /// Takes the list of clients with something to send. Give the vector back
+    /// with [`Engine::restore_outputs`].
+    pub fn take_outputs(&mut self) -> Vec<ClientKey> {
+        self.clients.take_with_output()
+    }
+
+    /// See [`Engine::take_outputs`].
+    pub fn restore_outputs(&mut self, list: Vec<ClientKey>) {
+        self.clients.restore_with_output(list);
+    }
+
+    /// What a client has not been sent yet, in order. Empty for an unknown
+    /// client.
+    pub fn output(&mut self, key: ClientKey) -> &[u8] {
+        match self.clients.get_mut(key) {
+            Some(client) => {
+                client.output_listed = false;
+                client.output.unsent()
+            }
+            None => &[],
+        }
+    }
+
+    /// Length of [`Engine::output`] in bytes, for whoever does not send it now.
+    pub fn unsent_bytes(&self, key: ClientKey) -> usize {
+        self.clients.get(key).map_or(0, |client| client.output.len())
+    }
+
+    /// The first `count` bytes of the output have been taken over by whoever
+    /// carries them. When they are not all, call again after the rest.
+    ///
+    /// # Panics
+    /// In debug builds, if `count` is more than there is.
+    pub fn sent(&mut self, key: ClientKey, count: usize) {
+        let Some((client, pool)) = self.clients.with_pool(key) else { return };
+        let was_paused = client.output.len() >= self.config.output_pause_bytes;
+        client.output.advance(count, pool);
+        client.output_bytes += count as u64;
+        self.server.stats.output_bytes += count as u64;
+        let drained = client.output.is_empty();
+        if drained && client.closing == Closing::AfterOutput {
+            self.closed.push(key);
+            return;
+        }
+        let goes_on = was_paused && client.output.len() < self.config.output_pause_bytes;
+        if goes_on && client.parked.is_none() {
+            if client.unread.is_some() {
+                self.list_backlog(key);
+            } else {
+                self.resumed.push(key);
+            }
+        }
+    }
+
+    /// Takes the clients that are to be disconnected now: their connections
+    /// are closed and [`Engine::disconnect`] is called for each.
+    pub fn take_closed(&mut self) -> Vec<ClientKey> {
+        if self.clients.has_doomed() {
+            for key in self.clients.take_doomed() {
+                let Some(client) = self.clients.get(key) else { continue };
+                match client.closing {
+                    Closing::Now => self.closed.push(key),
+                    Closing::AfterOutput if client.output.is_empty() => self.closed.push(key),
+                    Closing::AfterOutput | Closing::No => {}
+                }
+            }
+        }
+        let mut closed = std::mem::take(&mut self.closed);
+        closed.sort_unstable();
+        closed.dedup();
+        closed
+    }
+
+    /// Brings what was copied out of the configuration up to date.
+    fn apply_config(&mut self) {
+        self.keyspace.set_notify(self.config.notify_keyspace_events);
+        self.clients.set_output_limits(self.config.client_output_buffer_limit);
+        self.clients.pool.set_max(self.config.buffer_pool_max);
+        if self.config.timeout > 0 && self.next_idle_check.is_none() {
+            self.next_idle_check = Some(self.now.monotonic + turn::IDLE_CHECK_EVERY);
+        }
+        // `output-pause-bytes` may have been raised above what clients wait
+        // for: each is looked at again.
+        let waiting: Vec<ClientKey> = self.clients.iter().map(|(key, _)| key).collect();
+        for key in waiting {
+            if self.clients[key].unread.is_some() {
+                self.list_backlog(key);
+            } else {
+                self.resumed.push(key);
+            }
+        }
+    }
+
+    /// The server's counters, for tests of whoever drives it.
+    #[cfg(test)]
+    pub(crate) fn server(&self) -> &ServerState {
+        &self.server
+    }
+
+    /// The clients, likewise.
+    #[cfg(test)]
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    fn set_now(&mut self, now: Now) {
+        self.now = now;
+        self.keyspace.set_now(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

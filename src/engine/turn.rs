@@ -1,0 +1,444 @@
+//! Running what clients have sent, and what has to be done once a turn.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::clients::{ClientKey, Closing, Parked, ReplyMode, Unread, Wake};
+use crate::clock::Now;
+use crate::commands::events;
+use crate::protocol::{Args, Limits, Parsed, Progress, Reply};
+
+/// How often clients are looked through for idle ones, when `timeout` is set.
+pub(super) const IDLE_CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// Room that a client's input keeps although little of it is used, in bytes: a
+/// large argument gives its memory back when it has been run.
+const UNREAD_KEPT_MAX: usize = 64 * 1024;
+
+/// What is to be done with a client after one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Go on with its next request.
+    Next,
+    /// It waits: the request stays where it is and is run again.
+    Parked,
+}
+
+impl Engine {
+    /// Runs requests straight from the reader's buffer; what is incomplete or
+    /// over the client's share is copied and kept.
+    pub(super) fn run_received(&mut self, key: ClientKey, bytes: &[u8]) {
+        let mut progress = None;
+        let consumed = self.run_requests(key, bytes, &mut progress);
+        if consumed < bytes.len()
+            && let Some(client) = self.clients.get_mut(key)
+        {
+            let bytes = bytes[consumed..].to_vec();
+            client.unread = Some(Box::new(Unread { bytes, progress }));
+        }
+    }
+
+    /// Runs requests that had to be kept, and keeps what is left of them.
+    pub(super) fn run_unread(&mut self, key: ClientKey, mut unread: Box<Unread>) {
+        let consumed = self.run_requests(key, &unread.bytes, &mut unread.progress);
+        if consumed < unread.bytes.len()
+            && let Some(client) = self.clients.get_mut(key)
+        {
+            // The rest moves to the front. It is at most one read and one
+            // unfinished request, and a request moves at most once, so this is
+            // linear in what was received.
+            unread.bytes.drain(..consumed);
+            if unread.bytes.capacity() > UNREAD_KEPT_MAX
+                && unread.bytes.capacity() / 4 > unread.bytes.len()
+            {
+                unread.bytes.shrink_to_fit();
+            }
+            client.unread = Some(unread);
+        }
+    }
+
+    /// Runs the complete requests at the front of `input`, at most the
+    /// client's share of a turn. Returns how many bytes they took.
+    fn run_requests(
+        &mut self,
+        key: ClientKey,
+        input: &[u8],
+        progress: &mut Option<Box<Progress>>,
+    ) -> usize {
+        let Some((client, pool)) = self.clients.with_pool(key) else { return input.len() };
+        // It may have been killed while its requests waited for their turn.
+        if client.is_closing() {
+            return input.len();
+        }
+        let mut out = client.output.take(pool);
+        // The scratch space is taken out of the engine while arguments point
+        // into it.
+        let mut request = std::mem::take(&mut self.request);
+        let mut limits = self.limits(key);
+        let mut share = self.config.turn_requests_max;
+        let mut consumed = 0;
+        self.server.lap_ns();
+        while consumed < input.len() {
+            if share == 0 || out.len() >= self.config.output_pause_bytes {
+                break;
+            }
+            let rest = &input[consumed..];
+            match request.parse(rest, progress, &limits) {
+                Ok(Parsed::Incomplete { .. }) => break,
+                Ok(Parsed::Complete { consumed: taken }) => {
+                    share -= 1;
+                    let args = request.args(rest);
+                    if args.is_empty() {
+                        consumed += taken;
+                        continue;
+                    }
+                    let trusted = self.is_trusted(&self.clients[key]);
+                    if self.run_one(key, args, &mut out) == Flow::Parked {
+                        break;
+                    }
+                    consumed += taken;
+                    let client = &self.clients[key];
+                    if client.is_closing() {
+                        consumed = input.len();
+                        break;
+                    }
+                    if self.is_trusted(client) != trusted {
+                        limits = self.limits(key);
+                    }
+                }
+                Err(error) => {
+                    log::debug!("client {}: {error:?}", self.clients[key].id);
+                    Reply::new(&mut out, self.clients[key].version).protocol_error(error);
+                    self.server.stats.errors += 1;
+                    self.clients.close(key, Closing::AfterOutput);
+                    consumed = input.len();
+                    break;
+                }
+            }
+        }
+        self.request = request;
+        self.finish_batch(key, out);
+        if consumed < input.len() && share == 0 {
+            self.list_backlog(key);
+        }
+        consumed
+    }
+
+    /// Runs one request and follows up what it has changed.
+    fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+        let mark = out.len();
+        let flow = self.dispatch(key, args, out);
+        self.settle();
+        let client = &mut self.clients[key];
+        match client.reply_mode {
+            _ if flow == Flow::Parked => out.truncate(mark),
+            ReplyMode::On => {}
+            ReplyMode::Off => out.truncate(mark),
+            ReplyMode::SkipThis => {
+                out.truncate(mark);
+                client.reply_mode = ReplyMode::On;
+            }
+            ReplyMode::SkipNext => {
+                out.truncate(mark);
+                client.reply_mode = ReplyMode::SkipThis;
+            }
+        }
+        // A client can be among those that its own command sends a message to.
+        // Redis 7.0 sends some of these before the reply and some after it, as
+        // the command happens to be written; here they always come before.
+        if !client.output.is_empty() {
+            let pushed = client.output.take_pushed();
+            out.splice(mark..mark, pushed);
+        }
+        flow
+    }
+
+    /// Gives the output buffer back to its client and notes what there is to
+    /// send.
+    fn finish_batch(&mut self, key: ClientKey, out: Vec<u8>) {
+        let Some((client, pool)) = self.clients.with_pool(key) else { return };
+        client.output.restore(out, pool);
+        if !client.output.is_empty() {
+            self.clients.list_output(key);
+            self.clients.check_output_limit(key);
+        }
+    }
+
+    /// Follows up what commands or expiry have changed: tells those who WATCH,
+    /// and applies a new configuration. Keyspace events have been delivered
+    /// already: inside EXEC that has to be after each command.
+    pub(super) fn settle(&mut self) {
+        if let Some(dirtied) = self.keyspace.watchers().take_dirtied() {
+            for key in dirtied {
+                if let Some(watched) =
+                    self.clients.get_mut(key).and_then(|client| client.watched.as_deref_mut())
+                {
+                    watched.dirty = true;
+                }
+            }
+        }
+        if self.server.config_changed {
+            self.server.config_changed = false;
+            self.apply_config();
+        }
+    }
+
+    fn limits(&self, key: ClientKey) -> Limits {
+        let limits = Limits::new(
+            self.config.proto_max_bulk_len,
+            self.config.multibulk_max_args,
+            self.config.inline_max_bytes,
+        );
+        if self.is_trusted(&self.clients[key]) { limits } else { limits.unauthenticated() }
+    }
+
+    /// Closes a client whose unfinished request exceeds the limit.
+    pub(super) fn close_if_unread_too_long(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else { return };
+        let unread_bytes = client.unread_bytes();
+        if unread_bytes > self.config.client_query_buffer_limit {
+            log::warn!("client {} closed: {unread_bytes} bytes received and not run", client.id);
+            self.clients.close(key, Closing::Now);
+        }
+    }
+
+    // Parking
+
+    /// Parks a client whose command has answered that it must wait.
+    pub(super) fn park(&mut self, key: ClientKey, deadline: Option<Duration>) {
+        let longest = self.now.monotonic + Duration::from_millis(self.config.max_wait_ms);
+        let deadline = deadline.map_or(longest, |deadline| deadline.min(longest));
+        let client = &mut self.clients[key];
+        client.parked = Some(Parked::Waiting { deadline });
+        self.waits.insert((deadline, client.id), key);
+    }
+
+    /// Holds back a client whose command CLIENT PAUSE does not let through.
+    pub(super) fn hold_back(&mut self, key: ClientKey) {
+        let arrival = self.next_paused;
+        self.next_paused += 1;
+        self.clients[key].parked = Some(Parked::Paused { arrival });
+        self.paused.insert(arrival, key);
+    }
+
+    /// Ends a client's wait and runs its command again.
+    pub(super) fn wake(&mut self, key: ClientKey, wake: Wake) {
+        self.leave_wait(key);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.parked = None;
+        client.wake = wake;
+        if let Some(unread) = client.unread.take() {
+            self.run_unread(key, unread);
+        }
+        self.resume_if_wanted(key);
+    }
+
+    /// Takes a parked client out of the queue that it is in.
+    pub(super) fn leave_wait(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match client.parked {
+            Some(Parked::Waiting { deadline }) => {
+                self.waits.remove(&(deadline, client.id));
+            }
+            Some(Parked::Paused { arrival }) => {
+                self.paused.remove(&arrival);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn list_backlog(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if !client.backlog_listed {
+            client.backlog_listed = true;
+            self.backlog.push_back((key, client.id));
+        }
+    }
+
+    fn resume_if_wanted(&mut self, key: ClientKey) {
+        if self.wants_input(key) {
+            self.resumed.push(key);
+        }
+    }
+
+    // Once a turn
+
+    /// Does what is due: wakes clients, removes a slice of expired keys, frees
+    /// a slice of what was flushed, goes on with clients that had used up their
+    /// share. To be called once a turn, after the turn's input.
+    pub fn tick(&mut self, now: Now) {
+        self.set_now(now);
+        let stats = &self.server.stats;
+        self.server.rate.sample(now, stats.commands, stats.input_bytes, stats.output_bytes);
+        self.expire();
+        events::deliver(&mut self.keyspace, &mut self.clients, &self.config);
+        self.settle();
+        self.end_pause();
+        self.wake_unblocked();
+        self.wake_due();
+        self.run_backlog();
+        self.keyspace.free_slice(self.config.free_slice_entries);
+        self.close_idle();
+        self.close_over_soft_limit();
+    }
+
+    /// When [`Engine::tick`] has to be called again at the latest, on the
+    /// monotonic axis; `None`: only after further input.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let now = self.now.monotonic;
+        let pause_ended =
+            (self.server.pause.is_none() || self.server.shutdown) && !self.paused.is_empty();
+        let waits_end = self.server.shutdown && !self.waits.is_empty();
+        if !self.backlog.is_empty()
+            || self.keyspace.has_garbage()
+            || self.expiry_left
+            || !self.resumed.is_empty()
+            || self.clients.has_unblocked()
+            || pause_ended
+            || waits_end
+        {
+            return Some(now);
+        }
+        let wait = self.waits.first_key_value().map(|((deadline, _), _)| *deadline);
+        let pause = self.server.pause.filter(|_| !self.paused.is_empty()).map(|pause| pause.until);
+        let expiry = self.keyspace.next_deadline_ms().map(|deadline_ms| {
+            let left_us = deadline_ms.saturating_mul(1_000).saturating_sub(self.now.unix_us);
+            now.saturating_add(Duration::from_micros(left_us))
+        });
+        let idle = self.next_idle_check.filter(|_| !self.clients.is_empty());
+        let soft = self.clients.soft_limited.first().map(|_| now + IDLE_CHECK_EVERY);
+        [wait, pause, expiry, idle, soft].into_iter().flatten().min()
+    }
+
+    /// Whether a key has a deadline, which is in Unix time: whoever sleeps until
+    /// [`Engine::next_deadline`] should then look at the clock now and again,
+    /// because it can be set.
+    pub fn has_key_deadlines(&self) -> bool {
+        self.keyspace.next_deadline_ms().is_some()
+    }
+
+    /// Removes a slice of the keys that are due, and notes when that took long.
+    fn expire(&mut self) {
+        let threshold_ms = self.config.latency_monitor_threshold;
+        let reading =
+            |engine: &Engine| if threshold_ms > 0 { (engine.server.stopwatch)() } else { 0 };
+        let begun_ns = reading(self);
+        self.expiry_left = self.keyspace.expire_slice(self.config.expire_slice_keys);
+        let time_ms = reading(self).saturating_sub(begun_ns) / 1_000_000;
+        self.server.latency.record("expire-cycle", time_ms, threshold_ms, self.now);
+    }
+
+    fn end_pause(&mut self) {
+        // A server that stops finishes what it has received.
+        let over = self.server.shutdown
+            || self.server.pause.is_none_or(|pause| pause.until <= self.now.monotonic);
+        if !over {
+            return;
+        }
+        self.server.pause = None;
+        // They go on with this turn's backlog, in the order in which they came.
+        while let Some((_, key)) = self.paused.pop_first() {
+            self.clients[key].parked = None;
+            self.list_backlog(key);
+        }
+    }
+
+    /// CLIENT UNBLOCK. The command that has named them is not disturbed: they
+    /// go on after it, and those that they name in turn go on in the next turn.
+    fn wake_unblocked(&mut self) {
+        if !self.clients.has_unblocked() {
+            return;
+        }
+        for (key, id) in self.clients.take_unblocked() {
+            if let Some(client) = self.clients.get(key).filter(|client| client.id == id) {
+                let wake = client.wake;
+                self.wake(key, wake);
+            }
+        }
+    }
+
+    fn wake_due(&mut self) {
+        // Who waits again at once, for no time, is due again in the next turn.
+        for _ in 0..self.waits.len() {
+            let Some((&(deadline, _), &key)) = self.waits.first_key_value() else { break };
+            if deadline > self.now.monotonic && !self.server.shutdown {
+                break;
+            }
+            self.wake(key, Wake::TimedOut);
+        }
+    }
+
+    /// Gives each client that has requests left another share.
+    fn run_backlog(&mut self) {
+        for _ in 0..self.backlog.len() {
+            let Some((key, id)) = self.backlog.pop_front() else { break };
+            let Some(client) = self.clients.get_mut(key).filter(|client| client.id == id) else {
+                continue;
+            };
+            client.backlog_listed = false;
+            if client.parked.is_some() {
+                continue;
+            }
+            if let Some(unread) = client.unread.take() {
+                self.run_unread(key, unread);
+            }
+            self.resume_if_wanted(key);
+        }
+    }
+
+    fn close_idle(&mut self) {
+        let Some(at) = self.next_idle_check else { return };
+        if at > self.now.monotonic {
+            return;
+        }
+        if self.config.timeout == 0 {
+            self.next_idle_check = None;
+            return;
+        }
+        self.next_idle_check = Some(self.now.monotonic + IDLE_CHECK_EVERY);
+        let timeout = Duration::from_secs(u64::from(self.config.timeout));
+        let idle: Vec<ClientKey> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| {
+                client.parked.is_none()
+                    && client.subscriptions.is_none()
+                    && !client.monitor
+                    && self.now.monotonic.saturating_sub(client.active_at) > timeout
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in idle {
+            self.server.stats.idle_closes += 1;
+            self.clients.close(key, Closing::Now);
+        }
+    }
+
+    /// Closes clients whose unread output has exceeded its soft limit for too
+    /// long.
+    fn close_over_soft_limit(&mut self) {
+        let now = self.now.monotonic;
+        let mut listed = std::mem::take(&mut self.clients.soft_limited);
+        listed.retain(|&(key, id)| {
+            let Some(client) = self.clients.get(key).filter(|client| client.id == id) else {
+                return false;
+            };
+            let limit = self.clients.output_limit(client);
+            let output = &mut self.clients[key].output;
+            if !limit.soft_is_exceeded_by(output.len()) {
+                output.over_soft_since = None;
+                output.soft_listed = false;
+                return false;
+            }
+            let since = *output.over_soft_since.get_or_insert(now);
+            if now.saturating_sub(since) < Duration::from_secs(u64::from(limit.soft_seconds)) {
+                return true;
+            }
+            log::warn!("client {id} closed: replies not read for {} s", limit.soft_seconds);
+            self.clients.output_limit_closes += 1;
+            self.clients.close(key, Closing::Now);
+            false
+        });
+        self.clients.soft_limited = listed;
+    }
+}
