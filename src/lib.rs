@@ -1,4 +1,77 @@
-//! tollgate: a key-value server that speaks the Redis protocol.
+//! tollgate: a key-value server that speaks the Redis protocol, on one thread
+//! and one epoll loop, in which the races that silently corrupt a backend's
+//! data each have **one atomic command**.
+//!
+//! It runs as a program (`tollgate --port 6379`), inside a Rust program
+//! ([`Server`]), or without any socket ([`Engine`]).
+//!
+//! ```
+//! use std::io::{Read, Write};
+//!
+//! let server = tollgate::Server::builder().port(0).start()?;
+//! let mut socket = std::net::TcpStream::connect(server.addr())?;
+//! socket.write_all(b"SET stock 1\r\nDECRIFPOS stock\r\nDECRIFPOS stock\r\n")?;
+//! let mut replies = [0; 14];
+//! socket.read_exact(&mut replies)?;
+//! assert_eq!(&replies, b"+OK\r\n:0\r\n:-1\r\n");
+//! server.shutdown()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The map
+//!
+//! | layer | what it is | may use |
+//! |---|---|---|
+//! | [`clock`], [`glob`], `long_double` | time as plain data; patterns; INCRBYFLOAT's numbers | nothing of ours |
+//! | [`protocol`] | bytes to arguments, replies to bytes: RESP2, RESP3, inline | nothing of ours |
+//! | [`config`] | one table of options: argv, config file, CONFIG, `--help` | nothing of ours |
+//! | `keyspace` | the data; every change passes here and is announced here | clock, config, glob |
+//! | `clients` | what the server remembers about its clients | clock, config, protocol, glob |
+//! | [`commands`] | one file a command: its spec, its code | all above |
+//! | [`engine`] | the server as a state machine: no socket, no file, no clock | all above |
+//! | `reactor` | the loop: the only user of sockets, the only reader of the clock | engine, config, clock |
+//! | [`server`] | starting and stopping it | reactor, engine, config |
+//!
+//! `tests/tidy.rs` holds this table as data and fails when a file reaches up.
+//!
+//! # One request
+//!
+//! 1. `reactor`: a socket is readable; one read fills a buffer that all
+//!    connections share.
+//! 2. [`Engine::receive`] cuts complete requests out of it; arguments
+//!    are slices of that buffer.
+//! 3. `engine::dispatch` finds the command and passes the gates: argument
+//!    count, authentication, subscriptions, pause, MULTI.
+//! 4. The command's own function runs with a `Context` that holds everything
+//!    it may touch and nothing else.
+//! 5. `keyspace` finds the entry; an expired key is absent. The reply is
+//!    already in the client's output.
+//!
+//! Then, once per turn of the loop: deadlines and a bounded slice of expiry,
+//! clients whose waits have ended or who had used up their share of the
+//! previous turn, the journal's place, outputs, and last the closing of
+//! connections, so that no slab token is used again within one batch of events.
+//!
+//! # How a key is kept
+//!
+//! The table is an extendible hash: a directory of segments of 64 buckets of
+//! one cache line each. A segment that is full is split alone, so no operation
+//! ever touches the whole table. A key's place follows the order of hashes,
+//! which makes SCAN's cursor a position in hash space: it survives splits and
+//! merges, and a key that stays is given exactly once. Deadlines are indexed by
+//! the millisecond with the top 32 bits of the hash and nothing else; firing
+//! one means sweeping the bucket that these bits address.
+//!
+//! # To add a command
+//!
+//! Write `src/commands/<name>.rs` with its [`commands::Spec`] (name, arity,
+//! flags, key positions, summary, syntax, an example transcript) and its
+//! handler, and add a `mod` line to `src/commands/mod.rs` and one line to the
+//! list in `list.rs`. COMMAND DOCS, the argument check, the gates, `HELP` and
+//! the tests that run the example all come from the spec. A handler reads its
+//! arguments, changes keys through `Db`, whose methods count, dirty WATCHers
+//! and emit events, and writes one reply or returns a
+//! [`commands::CommandError`].
 
 mod clients;
 pub mod clock;
@@ -9,3 +82,13 @@ pub mod glob;
 mod keyspace;
 mod long_double;
 pub mod protocol;
+mod reactor;
+pub mod server;
+
+pub use engine::Engine;
+pub use server::Server;
+
+/// The README's Rust is compiled and run with the other examples.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

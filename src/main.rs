@@ -1,3 +1,82 @@
 //! The tollgate server program.
 
-fn main() {}
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::process::ExitCode;
+
+use env_logger::{Builder, Target};
+use log::LevelFilter;
+use mimalloc::MiMalloc;
+use tollgate::config::{Config, Start, read_args};
+use tollgate::server::LogLevelSource;
+
+/// The program's allocator; one that embeds the library chooses its own.
+///
+/// The one of glibc puts small blocks aside when they are freed and joins all of
+/// them at the next large request, in one go: after millions of keys have
+/// expired, that stops the loop for a second. This one does no work later for
+/// what is freed now.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("tollgate: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), String> {
+    let config = match read_args(std::env::args_os()).map_err(|error| error.to_string())? {
+        Start::Run(config) => *config,
+        Start::Print(text) => {
+            // A reader that has seen enough (`--help | head`) is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return Ok(());
+        }
+    };
+    change_directory(&config)?;
+    let log_level = start_log(&config)?;
+    tollgate::server::run(config, log_level).map_err(|error| error.to_string())
+}
+
+/// Relative paths of the log and the data are meant from `dir`.
+fn change_directory(config: &Config) -> Result<(), String> {
+    std::env::set_current_dir(&config.dir)
+        .map_err(|why| format!("option 'dir': can't change to '{}': {why}", config.dir))
+}
+
+/// Sends the log to standard error, or to `logfile`. RUST_LOG, when given, says
+/// how much of it until the end.
+fn start_log(config: &Config) -> Result<LogLevelSource, String> {
+    let mut builder = Builder::new();
+    let rust_log = std::env::var_os("RUST_LOG").is_some_and(|value| !value.is_empty());
+    if rust_log {
+        builder.parse_default_env();
+    } else {
+        // The logger lets everything of ours pass: the level is the global one
+        // of `log`, which CONFIG SET loglevel can raise as well as lower.
+        builder.filter_level(LevelFilter::Trace).filter_module("mio", LevelFilter::Warn);
+    }
+    if !config.logfile.is_empty() {
+        let file = OpenOptions::new().create(true).append(true).open(&config.logfile);
+        let file = file
+            .map_err(|why| format!("option 'logfile': can't open '{}': {why}", config.logfile))?;
+        builder.target(Target::Pipe(Box::new(file)));
+    }
+    let pid = std::process::id();
+    builder.format(move |out, record| {
+        let (time, level) = (out.timestamp_millis(), record.level());
+        let style = out.default_level_style(level);
+        writeln!(out, "{pid} {time} {style}{level}{style:#} {}", record.args())
+    });
+    builder.init();
+    if rust_log {
+        return Ok(LogLevelSource::Program);
+    }
+    log::set_max_level(config.loglevel.filter());
+    Ok(LogLevelSource::Config)
+}

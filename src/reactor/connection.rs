@@ -1,0 +1,197 @@
+//! One client's socket, and what is known of its state.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+/// A connected socket. Events are edge-triggered: each is told once, so what it
+/// said is kept here until a read or a write has shown otherwise.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    /// The socket may hold input.
+    readable: bool,
+    /// The socket may take output; false from a write that it could not take
+    /// whole until an event says otherwise.
+    writable: bool,
+    /// The peer sends no more: what the socket holds is the last, and a short
+    /// read no longer means that it is drained, because the end itself has to
+    /// be read.
+    read_closed: bool,
+    /// The end of the input has been read, or will not be.
+    input_ended: bool,
+    /// The server stops, and has read what it will.
+    reading_stopped: bool,
+    /// It stands in the queue of those to be read on.
+    queued: bool,
+    /// It stands in the list of those to be closed at the end of the turn.
+    doomed: bool,
+}
+
+// An idle connection should cost as little as possible. (mio adds a check of
+// its own in debug builds.)
+const _: () = assert!(size_of::<Connection>() <= 32);
+
+/// What a read has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The end: the peer sends no more.
+    End,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Connection {
+        Connection {
+            stream,
+            readable: false,
+            writable: true,
+            read_closed: false,
+            input_ended: false,
+            reading_stopped: false,
+            queued: false,
+            doomed: false,
+        }
+    }
+
+    /// Takes in what an event says. Returns whether the socket takes output
+    /// again after it had not.
+    #[inline]
+    pub(super) fn note(&mut self, event: &Event) -> bool {
+        // An error is found by the next read or write, so it counts as both.
+        let failed = event.is_error();
+        self.read_closed |= event.is_read_closed() || failed;
+        self.readable |= event.is_readable() || self.read_closed;
+        let unblocked =
+            !self.writable && (event.is_writable() || event.is_write_closed() || failed);
+        self.writable |= unblocked;
+        unblocked
+    }
+
+    /// One read. A short one means that the socket is drained, because a stream
+    /// socket gives all it has; another read would only be told so.
+    #[inline]
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+        let count = retry_interrupted(|| self.stream.read(buffer));
+        match count {
+            Ok(0) => {
+                self.readable = false;
+                self.input_ended = true;
+                Ok(Input::End)
+            }
+            Ok(count) => {
+                self.readable = count == buffer.len() || self.read_closed;
+                Ok(Input::Bytes(count))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(Input::Nothing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One write; returns how much the socket has taken. After less than all of
+    /// it, the socket is full and the kernel announces when it is not.
+    #[inline]
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match retry_interrupted(|| self.stream.write(bytes)) {
+            Ok(count) => {
+                self.writable = count == bytes.len();
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.writable = false;
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a read is worth trying.
+    #[inline]
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable && !self.doomed && !self.input_ended && !self.reading_stopped
+    }
+
+    /// Whether a write is worth trying.
+    #[inline]
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable && !self.doomed
+    }
+
+    pub(super) fn is_read_closed(&self) -> bool {
+        self.read_closed
+    }
+
+    pub(super) fn is_input_ended(&self) -> bool {
+        self.input_ended
+    }
+
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// Nothing more is read from it: the peer has gone while its command waited.
+    pub(super) fn end_input(&mut self) {
+        self.input_ended = true;
+    }
+
+    /// Nothing more is read from it, although the peer may send on.
+    pub(super) fn stop_reading(&mut self) {
+        self.reading_stopped = true;
+    }
+
+    /// Puts it in the queue to be read on; false if it stands there already.
+    pub(super) fn enter_queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// Takes it out of the queue; false if it did not stand there.
+    pub(super) fn leave_queue(&mut self) -> bool {
+        std::mem::replace(&mut self.queued, false)
+    }
+
+    /// Puts it in the list of those to be closed; false if it stands there
+    /// already.
+    pub(super) fn doom(&mut self) -> bool {
+        !std::mem::replace(&mut self.doomed, true)
+    }
+
+    /// Ends the connection in good order before it is closed: says that nothing
+    /// more will be sent, and reads what nobody will look at. The kernel answers
+    /// unread input with a reset when a socket is closed, and a reset can
+    /// overtake the last reply: a client that is refused would not learn why.
+    pub(super) fn finish(&mut self, buffer: &mut [u8]) {
+        if self.input_ended {
+            return;
+        }
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let mut discarded_bytes = 0;
+        while discarded_bytes < DISCARDED_BYTES_MAX {
+            match self.stream.read(buffer) {
+                Ok(count @ 1..) => discarded_bytes += count,
+                Ok(0) | Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Most input that is read only to be thrown away. A client that sends on all
+/// the time gets its reset then.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
+
+#[inline]
+fn retry_interrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

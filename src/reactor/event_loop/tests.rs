@@ -1,0 +1,182 @@
+//! Turns taken one by one, in the thread of the test: what happens in which
+//! turn is certain.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use super::*;
+use crate::config::Config;
+use crate::reactor::Role;
+
+/// A server whose turns the test takes.
+struct Server {
+    work: EventLoop,
+    events: Events,
+}
+
+impl Server {
+    fn new(options: &[(&str, &str)]) -> Server {
+        let mut config = Config::default();
+        for (name, value) in [("port", "0")].iter().chain(options) {
+            config.set(name, value).expect("the option exists");
+        }
+        let reactor = Reactor::bind(config, Role::Embedded).expect("a port is free");
+        Server { work: EventLoop::new(reactor), events: Events::with_capacity(EVENTS_MAX) }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let addr = self.work.acceptor.addrs().next().expect("it listens");
+        let stream = TcpStream::connect(addr).expect("the backlog has room");
+        stream.set_nodelay(true).expect("it is connected");
+        stream
+    }
+
+    /// Waits for events as the server would, though not for ever.
+    fn turn(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let timeout = self.work.timeout().unwrap_or(PATIENCE).min(PATIENCE);
+        self.work.poll.poll(&mut self.events, Some(timeout)).expect("nothing interrupts it");
+        let waited_in_vain = timeout == PATIENCE && self.events.is_empty();
+        assert!(!waited_in_vain, "nothing happens any more");
+        self.work.turn(&self.events);
+    }
+
+    fn turn_until(&mut self, done: impl Fn(&EventLoop) -> bool) {
+        while !done(&self.work) {
+            self.turn();
+        }
+    }
+
+    fn sent_bytes(&mut self) -> u64 {
+        self.work.engine.server().stats.output_bytes
+    }
+
+    /// Whether the next poll waits.
+    fn is_idle(&self) -> bool {
+        self.work.timeout() != Some(Duration::ZERO)
+    }
+}
+
+#[test]
+fn places_are_used_again() {
+    let mut server = Server::new(&[]);
+    for round in 0..1_000 {
+        let mut client = server.connect();
+        server.turn_until(|work| work.connections.len() == 1);
+        assert!(server.work.connections.contains(0), "round {round}");
+        // Some end in the middle of a request, some with a reply under way.
+        client.write_all(if round % 2 == 0 { b"*1\r\n$4\r\n" } else { b"PING\r\n" }).unwrap();
+        drop(client);
+        server.turn_until(|work| work.connections.is_empty());
+        assert!(server.work.engine.clients().is_empty());
+    }
+    assert!(server.is_idle());
+}
+
+#[test]
+fn a_batch_of_requests_takes_one_turn_and_leaves_nothing_to_do() {
+    let mut server = Server::new(&[]);
+    let mut client = server.connect();
+    server.turn_until(|work| work.connections.len() == 1);
+    // The first event says that the socket takes output.
+    server.turn();
+    for _ in 0..10 {
+        let (turns, bytes) = (server.work.engine.server().stats.turns, server.sent_bytes());
+        client.write_all(&b"PING\r\n".repeat(100)).unwrap();
+        server.turn();
+        assert_eq!(server.sent_bytes() - bytes, 700);
+        assert_eq!(server.work.engine.server().stats.turns - turns, 1);
+        assert!(server.is_idle(), "a short read is the end of the input");
+    }
+}
+
+#[test]
+fn a_fast_sender_has_one_buffer_a_turn() {
+    // A buffer holds 682 requests and a part of one, which may complete one
+    // that was begun before.
+    const BUFFER_REQUESTS: u64 = 4_096 / 6 + 1;
+    const REQUESTS: usize = 5 * 4_096 / 6;
+    let mut server = Server::new(&[("client-read-bytes", "4kb"), ("turn-requests-max", "1000000")]);
+    let (mut fast, mut slow) = (server.connect(), server.connect());
+    server.turn_until(|work| work.connections.len() == 2);
+    fast.write_all(&b"PING\r\n".repeat(REQUESTS)).unwrap();
+    let (mut added, mut answered) = (0, 0);
+    while answered < REQUESTS as u64 + added {
+        if answered < REQUESTS as u64 {
+            // Each makes an event, which is no second share.
+            fast.write_all(b"PING\r\n").unwrap();
+            slow.write_all(b"PING\r\n").unwrap();
+            added += 2;
+        }
+        let before = server.sent_bytes();
+        server.turn();
+        let replies = (server.sent_bytes() - before) / 7;
+        assert!(replies <= BUFFER_REQUESTS + added, "{replies} replies in one turn");
+        answered += replies;
+    }
+    assert!(added >= 2 * 5, "the slow one was served in each of the fast one's turns");
+}
+
+#[test]
+fn connections_wait_for_the_next_turn_when_one_has_accepted_enough() {
+    let mut server = Server::new(&[("turn-accepts-max", "3")]);
+    let clients: Vec<_> = (0..7).map(|_| server.connect()).collect();
+    let (mut accepted, mut turns) = (0, 0);
+    while accepted < clients.len() {
+        server.turn();
+        turns += 1;
+        assert!(server.work.connections.len() - accepted <= 3);
+        accepted = server.work.connections.len();
+    }
+    assert!(turns >= 3);
+    drop(clients);
+    server.turn_until(|work| work.connections.is_empty());
+}
+
+#[test]
+fn a_stopping_server_runs_what_it_has_received() {
+    let mut server = Server::new(&[("turn-requests-max", "10")]);
+    let mut client = server.connect();
+    server.turn_until(|work| work.connections.len() == 1);
+    client.write_all(&b"PING\r\n".repeat(100)).unwrap();
+    server.turn_until(|work| work.engine.clients().iter().any(|(_, client)| client.commands > 0));
+    server.work.stop.request().unwrap();
+    server.turn_until(EventLoop::has_stopped);
+    assert_eq!(server.sent_bytes(), 700);
+    let addr = client.peer_addr().unwrap();
+    assert!(TcpStream::connect(addr).is_err(), "it accepts no more");
+}
+
+#[test]
+fn long_turns_are_counted_without_the_waiting() {
+    let mut server = Server::new(&[]);
+    let client = server.connect();
+    server.turn_until(|work| work.connections.len() == 1);
+    drop(client);
+    server.turn_until(|work| work.connections.is_empty());
+    let stats = &server.work.engine.server().stats;
+    assert!(stats.turns > 0 && stats.turn_longest > Duration::ZERO);
+    assert!(stats.turns_over_1ms <= stats.turns);
+}
+
+#[test]
+fn a_deadline_in_unix_time_is_looked_at_again_before_it_comes() {
+    let mut server = Server::new(&[]);
+    let mut client = server.connect();
+    server.turn_until(|work| work.connections.len() == 1);
+    client.write_all(b"SET a 1\r\n").unwrap();
+    while server.sent_bytes() < 5 {
+        server.turn();
+    }
+    assert_eq!(server.work.timeout(), None, "no deadline, no sleep to shorten");
+    client.write_all(b"EXPIRE a 1000\r\n").unwrap();
+    while server.sent_bytes() < 9 {
+        server.turn();
+    }
+    assert_eq!(server.work.timeout(), Some(CLOCK_CHECK_EVERY));
+    client.write_all(b"PEXPIRE a 500\r\n").unwrap();
+    while server.sent_bytes() < 13 {
+        server.turn();
+    }
+    assert!(server.work.timeout() < Some(CLOCK_CHECK_EVERY), "what is due sooner is sooner");
+}
