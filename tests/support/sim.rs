@@ -1,0 +1,268 @@
+//! The engine in simulated time, spoken to in redis-cli's language.
+//!
+//! A transcript is what the commands' examples and most tests are written in:
+//!
+//! ```text
+//! > SET lock token NX PX 30000
+//! OK
+//! 2> SET lock other NX PX 30000
+//! (nil)
+//! (30000 ms later)
+//! 2> SET lock other NX PX 30000
+//! OK
+//! ```
+//!
+//! `> ` sends as the first client, `2> ` as the second (connected when first
+//! named). The lines below are the reply as redis-cli prints it, and then
+//! whatever else the client has been sent. `(any)` stands for any reply, `(none)` for no reply at all. A
+//! line in brackets with `ms later` lets time pass: the engine is ticked at
+//! each of its deadlines on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tollgate::clock::Now;
+use tollgate::config::Config;
+use tollgate::engine::{Engine, Environment, Peer};
+
+use super::resp::{self, Reply, format_cli};
+
+/// 2030-01-01 00:00:00 UTC, so that no test depends on today.
+pub(crate) const START_UNIX_US: u64 = 1_893_456_000_000_000;
+
+pub(crate) struct Sim {
+    pub(crate) engine: Engine,
+    pub(crate) now: Now,
+    received: BTreeMap<usize, Vec<u8>>,
+    /// Clients that do not read what they are sent.
+    stalled: BTreeSet<usize>,
+    closed: BTreeSet<usize>,
+}
+
+impl Sim {
+    pub(crate) fn new() -> Sim {
+        Sim::with_config(Config::default())
+    }
+
+    pub(crate) fn with_config(config: Config) -> Sim {
+        Sim::seeded(config, 1)
+    }
+
+    pub(crate) fn seeded(config: Config, seed: u64) -> Sim {
+        let now = Now { monotonic: Duration::ZERO, unix_us: START_UNIX_US };
+        let engine = Engine::new(config, Environment::simulated(seed), now);
+        Sim {
+            engine,
+            now,
+            received: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+            closed: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn connect(&mut self, client: usize) {
+        self.connect_from(client, Peer::in_process());
+    }
+
+    pub(crate) fn connect_from(&mut self, client: usize, peer: Peer) {
+        self.engine.connect(client, peer, self.now);
+        self.received.insert(client, Vec::new());
+    }
+
+    pub(crate) fn disconnect(&mut self, client: usize) {
+        self.engine.disconnect(client);
+        self.received.remove(&client);
+    }
+
+    pub(crate) fn is_connected(&self, client: usize) -> bool {
+        self.received.contains_key(&client)
+    }
+
+    /// Whether the server has closed the client's connection.
+    pub(crate) fn is_closed(&self, client: usize) -> bool {
+        self.closed.contains(&client)
+    }
+
+    /// The client's socket is full from now on.
+    pub(crate) fn stall(&mut self, client: usize) {
+        self.stalled.insert(client);
+    }
+
+    /// The client, stalled before, reads at most this many bytes.
+    pub(crate) fn drain(&mut self, client: usize, bytes_max: usize) -> usize {
+        let output = self.engine.output(client);
+        let bytes = output[..output.len().min(bytes_max)].to_vec();
+        self.engine.sent(client, bytes.len());
+        self.received.entry(client).or_default().extend(&bytes);
+        self.turn();
+        bytes.len()
+    }
+
+    /// The client's socket has room again.
+    pub(crate) fn unstall(&mut self, client: usize) {
+        self.stalled.remove(&client);
+        while self.drain(client, usize::MAX) > 0 {}
+    }
+
+    /// Sends bytes and runs a turn.
+    pub(crate) fn send_raw(&mut self, client: usize, bytes: &[u8]) {
+        if !self.is_connected(client) {
+            self.connect(client);
+        }
+        self.engine.receive(client, bytes, self.now);
+        self.turn();
+    }
+
+    /// Sends one request as an array of bulks.
+    pub(crate) fn send(&mut self, client: usize, args: &[&[u8]]) {
+        self.send_raw(client, &encode(args));
+    }
+
+    /// One request, one reply.
+    pub(crate) fn ask(&mut self, client: usize, args: &[&[u8]]) -> Reply {
+        self.send(client, args);
+        self.take_reply(client).expect("a reply")
+    }
+
+    /// One request given as text, with its reply as redis-cli prints it.
+    pub(crate) fn cli(&mut self, client: usize, line: &str) -> String {
+        self.send_raw(client, format!("{line}\r\n").as_bytes());
+        self.take_replies(client)
+    }
+
+    /// Takes the first reply that the client has been sent.
+    pub(crate) fn take_reply(&mut self, client: usize) -> Option<Reply> {
+        let received = self.received.get_mut(&client)?;
+        let (reply, len) = resp::decode(received).expect("well-formed replies")?;
+        received.drain(..len);
+        Some(reply)
+    }
+
+    /// Takes all that the client has been sent, as redis-cli prints it.
+    pub(crate) fn take_replies(&mut self, client: usize) -> String {
+        let mut text = String::new();
+        while let Some(reply) = self.take_reply(client) {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(format_cli(&reply).trim_end());
+        }
+        text
+    }
+
+    /// Takes all bytes that the client has been sent.
+    pub(crate) fn take_bytes(&mut self, client: usize) -> Vec<u8> {
+        self.received.get_mut(&client).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the reactor does at the end of each turn.
+    pub(crate) fn turn(&mut self) {
+        // Far more than any backlog here takes: a test fails rather than spins.
+        for _ in 0..100_000 {
+            self.engine.tick(self.now);
+            let outputs = self.engine.take_outputs();
+            for &client in &outputs {
+                if self.stalled.contains(&client) {
+                    continue;
+                }
+                let bytes = self.engine.output(client).to_vec();
+                self.engine.sent(client, bytes.len());
+                if let Some(received) = self.received.get_mut(&client) {
+                    received.extend(bytes);
+                }
+            }
+            self.engine.restore_outputs(outputs);
+            for client in self.engine.take_closed() {
+                // What it had been sent stays readable, as with a socket.
+                self.engine.disconnect(client);
+                self.closed.insert(client);
+            }
+            self.engine.take_resumed();
+            if self.engine.next_deadline().is_none_or(|deadline| deadline > self.now.monotonic) {
+                return;
+            }
+        }
+        panic!("the engine asks for turn after turn");
+    }
+
+    /// Lets time pass, with a turn at every deadline on the way.
+    pub(crate) fn advance_ms(&mut self, ms: u64) {
+        let end = self.now.advanced(Duration::from_millis(ms));
+        while let Some(deadline) = self.engine.next_deadline() {
+            if deadline > end.monotonic {
+                break;
+            }
+            let step = deadline.saturating_sub(self.now.monotonic);
+            self.now = self.now.advanced(step);
+            self.turn();
+        }
+        self.now = end;
+        self.turn();
+    }
+
+    /// Plays a transcript; panics where the server's answers differ from it.
+    pub(crate) fn transcript(&mut self, name: &str, text: &str) {
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            if let Some(ms) =
+                line.strip_prefix('(').and_then(|rest| rest.strip_suffix(" ms later)"))
+            {
+                self.advance_ms(ms.parse().expect("a number of milliseconds"));
+                continue;
+            }
+            let (client, request) = prompt(line).unwrap_or_else(|| {
+                panic!("{name}: a line that is neither request nor reply: {line:?}")
+            });
+            let mut expected = Vec::new();
+            while let Some(next) = lines.peek() {
+                if prompt(next).is_some() || next.ends_with(" ms later)") || next.is_empty() {
+                    break;
+                }
+                expected.push(lines.next().expect("peeked"));
+            }
+            let expected = expected.join("\n");
+            let actual = if request.is_empty() {
+                self.take_replies(client)
+            } else {
+                self.cli(client, request)
+            };
+            let matches = match expected.as_str() {
+                "(any)" => !actual.is_empty(),
+                "(none)" => actual.is_empty(),
+                expected => expected.trim_end() == actual,
+            };
+            assert!(
+                matches,
+                "{name}: after {line:?}\n--- expected\n{expected}\n--- received\n{actual}\n"
+            );
+        }
+    }
+}
+
+/// `> request` or `2> request`; a bare `> ` only looks at what has arrived.
+fn prompt(line: &str) -> Option<(usize, &str)> {
+    let (before, request) = line.split_once('>')?;
+    let client = if before.is_empty() { 1 } else { before.parse().ok()? };
+    if !request.is_empty() && !request.starts_with(' ') {
+        return None;
+    }
+    Some((client, request.trim_start()))
+}
+
+pub(crate) fn encode(args: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        bytes.extend(format!("${}\r\n", arg.len()).bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Plays a transcript on a fresh server with default options.
+pub(crate) fn play(name: &str, text: &str) {
+    Sim::new().transcript(name, text);
+}
