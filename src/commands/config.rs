@@ -143,6 +143,8 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     changed.set_live(&pairs).map_err(|error| CommandError::owned(error.to_string()))?;
     check_open_files(context, &changed)?;
     *context.config = changed;
+    // Inside EXEC the next command already has its events.
+    context.db.keyspace().set_notify(context.config.notify_keyspace_events);
     context.server.config_changed = true;
     context.reply.ok();
     Ok(Outcome::Done)
