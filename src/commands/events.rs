@@ -4,6 +4,12 @@ use crate::clients::Clients;
 use crate::config::{Config, NotifyFlags};
 use crate::keyspace::Keyspace;
 
+/// How many keys are removed after a command that stored one with a deadline in
+/// the past. The earliest deadlines go first, so that it is among them; and a
+/// client that sends such commands by the thousand while many keys are due does
+/// not multiply the turn's slice.
+const STORED_DUE_KEYS_MAX: usize = 16;
+
 /// Publishes what has happened to keys since the last call. Once after each
 /// command, those inside EXEC included, so that events and other messages come
 /// in the order of what caused them. A key that was stored with a deadline in
@@ -11,7 +17,7 @@ use crate::keyspace::Keyspace;
 #[inline]
 pub(crate) fn deliver(keyspace: &mut Keyspace, clients: &mut Clients, config: &Config) {
     if keyspace.take_stored_due() {
-        keyspace.expire_slice(config.expire_slice_keys);
+        keyspace.expire_slice(STORED_DUE_KEYS_MAX);
     }
     let classes = config.notify_keyspace_events;
     let Some(notifications) = keyspace.take_notifications() else { return };
