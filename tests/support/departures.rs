@@ -203,6 +203,11 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
       `client-names-max-bytes`; a client's name by 64 KiB.",
     ),
     (
+        "(Deadlines in the past)",
+        "A key that is stored with one is gone at once, where Redis 7.0 counts it in DBSIZE until \
+      somebody asks for it.",
+    ),
+    (
         "HELLO",
         "All of it or nothing: an option that is refused leaves the connection as it was, \
       where Redis keeps what stood before it.",

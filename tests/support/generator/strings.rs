@@ -83,6 +83,8 @@ impl Generator {
         if self.percent(5) {
             let word = self.one_of(&["EX", "PX", "EXAT", "PXAT"]);
             command.push(word.into());
+            // A further argument would be a deadline, and probably a past one.
+            past |= word.ends_with("AT");
         }
         past
     }
