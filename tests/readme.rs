@@ -26,6 +26,9 @@ const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const GROUPS: &[(Group, &str)] = &[
     (Group::String, "Strings and counters"),
     (Group::Generic, "Keys"),
+    (Group::Stock, "Stock"),
+    (Group::Lock, "Locks"),
+    (Group::Lease, "Leases"),
     (Group::Transactions, "Transactions"),
     (Group::Pubsub, "Publish and subscribe"),
     (Group::Connection, "Connection"),

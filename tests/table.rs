@@ -51,6 +51,7 @@ fn flags_and_keys_make_sense() {
                 FindKeys::Range { step, .. } | FindKeys::Counted { step } => {
                     assert!(step >= 1, "{name}: a step of 0 never ends");
                 }
+                FindKeys::OfCommand => {}
             }
         }
         if spec.has(flags::WRITE) && !spec.has(flags::ADMIN) {

@@ -1,6 +1,7 @@
 //! One client: what the server remembers about it between two requests.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::output::Output;
@@ -78,15 +79,20 @@ pub(crate) enum Parked {
 }
 
 /// What ended a wait: tells a command that is run again why it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// It has not waited: this is the first run.
     #[default]
     First,
+    /// What it waits for seems to be there. It keeps its place in the queue if it
+    /// turns out not to be.
+    Ready,
     /// The deadline has passed, or CLIENT UNBLOCK ... TIMEOUT said so.
     TimedOut,
     /// CLIENT UNBLOCK ... ERROR.
     Unblocked,
+    /// It will not come, for this reason.
+    Refused(Arc<[u8]>),
 }
 
 /// What few clients have: kept apart so that an idle connection is small.

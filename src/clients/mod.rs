@@ -7,7 +7,7 @@ mod output;
 pub(crate) mod pubsub;
 mod transaction;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ pub(crate) struct Clients {
     /// Clients whose unread output has gone beyond its soft limit, with their
     /// ids; the engine closes them when that has lasted too long.
     pub(crate) soft_limited: Vec<(ClientKey, u64)>,
-    /// Waiting clients, with their ids, that CLIENT UNBLOCK has named; the
+    /// Waiting clients, with their ids, whose waits a command has ended; the
     /// engine runs their commands again.
-    unblocked: Vec<(ClientKey, u64)>,
+    unblocked: VecDeque<(ClientKey, u64)>,
 }
 
 impl Clients {
@@ -64,7 +64,7 @@ impl Clients {
             output_limits: Config::default().client_output_buffer_limit,
             output_limit_closes: 0,
             soft_limited: Vec::new(),
-            unblocked: Vec::new(),
+            unblocked: VecDeque::new(),
         }
     }
 
@@ -230,7 +230,7 @@ impl Clients {
         }
     }
 
-    /// Ends a client's wait: its command is run again in this turn or the next
+    /// Ends a client's wait: its command is run again after the one that runs now
     /// and told why. Returns false when it does not wait, or not any more.
     pub(crate) fn unblock(&mut self, key: ClientKey, wake: Wake) -> bool {
         let Some(client) = self.slots.get_mut(key).and_then(Option::as_deref_mut) else {
@@ -241,12 +241,12 @@ impl Clients {
             return false;
         }
         client.wake = wake;
-        self.unblocked.push((key, client.id));
+        self.unblocked.push_back((key, client.id));
         true
     }
 
-    pub(crate) fn take_unblocked(&mut self) -> Vec<(ClientKey, u64)> {
-        std::mem::take(&mut self.unblocked)
+    pub(crate) fn take_unblocked(&mut self) -> Option<(ClientKey, u64)> {
+        self.unblocked.pop_front()
     }
 
     pub(crate) fn has_unblocked(&self) -> bool {

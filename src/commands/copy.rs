@@ -3,6 +3,7 @@
 use super::flags::{DENYOOM, FAST, WRITE};
 use super::parse::{int, is};
 use super::{CommandError, Context, KeySpec, Outcome, Ran, Spec};
+use crate::keyspace::EntryRef;
 use crate::protocol::Args;
 
 pub(super) static COPY: Spec = Spec {
@@ -47,6 +48,18 @@ OK
     ..Spec::BASE
 };
 
+/// Refuses to let what stands under a key stand under another: owners and buyers
+/// know a lock or a hold by its name.
+pub(super) fn check_movable(entry: Option<EntryRef<'_>>) -> Result<(), CommandError> {
+    if entry.is_some_and(|entry| entry.object().is_some()) {
+        return Err(CommandError::fixed(
+            "ERR a lock or a hold cannot be copied, moved or renamed: its name is what its \
+             owners know it by",
+        ));
+    }
+    Ok(())
+}
+
 const SAME_OBJECT: CommandError =
     CommandError::fixed("ERR source and destination objects are the same");
 
@@ -67,6 +80,7 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     if target == context.db.index() && from == to {
         return Err(SAME_OBJECT);
     }
+    check_movable(context.db.look(from))?;
     let copied = context.db.read(from).is_some()
         && (replace || context.db.other(target).peek(to).is_none())
         && context.db.copy(from, target, to);
@@ -80,6 +94,7 @@ fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     if target == context.db.index() {
         return Err(SAME_OBJECT);
     }
+    check_movable(context.db.look(key))?;
     let moved = context.db.peek(key).is_some()
         && context.db.other(target).peek(key).is_none()
         && context.db.move_to(target, key);

@@ -9,7 +9,7 @@ use super::flags::{ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE};
 use super::object::{encoding, refcount};
 use super::parse::is;
 use super::{CommandError, Context, Group, Outcome, Ran, Spec};
-use crate::keyspace::{Entry, Value};
+use crate::keyspace::{Entry, Object, Value, WrongType};
 use crate::protocol::{Args, number};
 
 // The subcommands are no specs of their own because they are none in Redis,
@@ -103,12 +103,14 @@ fn serialized_bytes(entry: &Entry) -> usize {
         64..16_384 => 2 + len,
         _ => 5 + len,
     };
-    match entry.value() {
-        Value::Int(value) if i8::try_from(value).is_ok() => 2,
-        Value::Int(value) if i16::try_from(value).is_ok() => 3,
-        Value::Int(value) if i32::try_from(value).is_ok() => 5,
-        Value::Int(value) => text_bytes(number::decimal_len(value)),
-        Value::Bytes(bytes) => text_bytes(bytes.len()),
+    match entry.string() {
+        Ok(Value::Int(value)) if i8::try_from(value).is_ok() => 2,
+        Ok(Value::Int(value)) if i16::try_from(value).is_ok() => 3,
+        Ok(Value::Int(value)) if i32::try_from(value).is_ok() => 5,
+        Ok(Value::Int(value)) => text_bytes(number::decimal_len(value)),
+        Ok(Value::Bytes(bytes)) => text_bytes(bytes.len()),
+        // Redis has no form for them; what they take in memory says as much.
+        Err(WrongType) => entry.object().map_or(0, Object::allocated_bytes),
     }
 }
 

@@ -50,7 +50,8 @@ fn decrifpos(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let mut rest = 0;
     let taken = context.db.update(&args[1], event::INCRBY, |old| {
         let entry = old.ok_or(Refused::Answer(NO_SUCH_KEY))?;
-        let available = counted(Some(entry.value())).map_err(Refused::Error)?;
+        let string = entry.string().map_err(|error| Refused::Error(error.into()))?;
+        let available = counted(Some(string)).map_err(Refused::Error)?;
         // The amount is positive, so this cannot overflow unless there is less
         // than zero already.
         rest = available.saturating_sub(amount);

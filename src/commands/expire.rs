@@ -104,6 +104,11 @@ fn expire(context: &mut Context<'_>, args: Args<'_>, unit: Unit, command: &'stat
         context.reply.integer(0);
         return Ok(Outcome::Done);
     };
+    // How long a lock or a hold lasts is for its own commands to change.
+    if entry.object().is_some() {
+        context.reply.integer(0);
+        return Ok(Outcome::Done);
+    }
     let now_ms = context.now.unix_ms() as i64;
     if condition.jitter_percent > 0 && deadline_ms > now_ms {
         let rng = &mut context.server.rng;

@@ -51,7 +51,7 @@ fn getex(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     };
     let deadline_ms = deadline_ms?;
     let had_deadline = entry.has_deadline();
-    write_value(&mut context.reply, entry.value());
+    write_value(&mut context.reply, entry.string()?);
     if let Some(deadline_ms) = deadline_ms {
         if lifetime.is_absolute() && deadline_ms <= context.now.unix_ms() {
             context.db.remove(key, event::DEL);

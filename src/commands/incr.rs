@@ -2,7 +2,7 @@
 
 use super::flags::{DENYOOM, FAST, WRITE};
 use super::parse::integer;
-use super::value::counted;
+use super::value::{counted, string_of};
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, NewValue, event};
 
@@ -83,7 +83,7 @@ OK
 fn add(context: &mut Context<'_>, key: &[u8], amount: i64) -> Ran {
     let mut sum = 0;
     context.db.update(key, event::INCRBY, |old| {
-        let number = counted(old.map(|entry| entry.value()))?;
+        let number = counted(string_of(old)?)?;
         sum = number.checked_add(amount).ok_or(CommandError::Overflow)?;
         Ok::<_, CommandError>((NewValue::Int(sum), Deadline::Keep))
     })?;

@@ -1,6 +1,7 @@
 //! INCRBYFLOAT: count in fractions.
 
 use super::flags::{DENYOOM, FAST, WRITE};
+use super::value::string_of;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, Event, NewValue, Value};
 use crate::long_double::LongDouble;
@@ -33,7 +34,7 @@ OK
 fn incrbyfloat(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let mut text = String::new();
     context.db.update(&args[1], EVENT, |old| {
-        let number = counted(old.map(|entry| entry.value()))?;
+        let number = counted(string_of(old)?)?;
         let increment = LongDouble::parse(&args[2]).ok_or(CommandError::NotFloat)?;
         let sum = number
             .checked_add(increment)

@@ -64,7 +64,8 @@ fn increx(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let mut step = None;
     let mut had_deadline = false;
     let updated = context.db.update(key, change.event(), |old| {
-        let taken = change.step(old.map(|entry| entry.value())).map_err(Stop::Error)?;
+        let string = value::string_of(old).map_err(|error| Stop::Error(error.into()))?;
+        let taken = change.step(string).map_err(Stop::Error)?;
         step = Some(taken);
         had_deadline = old.is_some_and(|entry| entry.has_deadline());
         match deadline {

@@ -3,6 +3,7 @@
 use super::flags::READONLY;
 use super::parse::{integer, is};
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec, help};
+use crate::keyspace::Entry;
 use crate::protocol::{Args, Reply};
 
 pub(super) static SPEC: Spec = Spec {
@@ -102,7 +103,7 @@ static USAGE: Spec = Spec {
 > SET greeting hello
 OK
 > MEMORY USAGE greeting
-(integer) 32
+(integer) 40
 > MEMORY USAGE nothing
 (nil)
 ",
@@ -124,11 +125,16 @@ fn usage(context: &mut Context<'_>, args: Args<'_>) -> Ran {
             return Err(CommandError::Syntax);
         }
     }
-    match context.db.look(&args[2]).map(|entry| entry.allocated_bytes() + SLOT_BYTES) {
+    match context.db.look(&args[2]).map(|entry| usage_bytes(&entry)) {
         Some(bytes) => context.reply.integer(bytes as i64),
         None => context.reply.null(),
     }
     Ok(Outcome::Done)
+}
+
+/// What a key takes, in bytes.
+pub(super) fn usage_bytes(entry: &Entry) -> usize {
+    entry.allocated_bytes() + SLOT_BYTES
 }
 
 /// What INFO and MEMORY know about memory, in bytes.

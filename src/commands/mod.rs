@@ -29,6 +29,7 @@ mod getdel;
 mod getex;
 mod getrange;
 mod getset;
+mod guard;
 mod hello;
 mod help;
 mod histogram;
@@ -36,8 +37,11 @@ mod incr;
 mod incrbyfloat;
 mod increx;
 mod info;
+mod key_info;
 mod key_type;
 mod latency;
+mod lease;
+mod lock;
 mod memory;
 mod mget;
 mod monitor;
@@ -64,6 +68,7 @@ mod setrange;
 mod shutdown;
 mod slow_log;
 mod state;
+mod stock;
 mod strlen;
 mod subscribe;
 mod swapdb;
@@ -79,32 +84,62 @@ use std::time::Duration;
 use crate::clients::{ClientKey, Clients, Wake};
 use crate::clock::Now;
 use crate::config::Config;
-use crate::keyspace::Db;
+use crate::keyspace::{Db, Want};
 use crate::protocol::{Args, Reply};
-use arguments::{condition, lifetime, parse, ttl, value};
+use arguments::{condition, lifetime, parse, span, ttl, value};
 pub use error::CommandError;
 pub use histogram::Histogram;
 pub use state::{Environment, ProcessFigures, Stopwatch};
-pub(crate) use state::{LatencySamples, Pause, ServerState, SlowEntry};
+pub(crate) use state::{Grant, Granted, LatencySamples, Pause, ServerState, SlowEntry};
 use table::syntax;
 pub use table::{Command, FindKeys, Group, KeySpec, LookupError, Spec, Table, flags};
 pub(crate) use watch::unwatch_all;
+
+/// What an error quotes of the arguments of an unknown command, in bytes, as in
+/// Redis.
+const QUOTED_BYTES_MAX: usize = 128;
+
+/// The error for a request that names no command.
+pub(crate) fn unknown_command(args: Args<'_>) -> CommandError {
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(CommandError::quotable(&args[0]));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let mut quoted = 0;
+    for arg in args.iter().skip(1) {
+        if quoted >= QUOTED_BYTES_MAX {
+            break;
+        }
+        let shown = CommandError::quotable(&arg[..arg.len().min(QUOTED_BYTES_MAX - quoted)]);
+        text.push(b'\'');
+        text.extend_from_slice(shown);
+        text.extend_from_slice(b"' ");
+        quoted += shown.len() + 3;
+    }
+    CommandError::owned(text)
+}
 
 /// All commands, by name.
 pub static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(table::ALL));
 
 /// How a command ended, if not with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The reply has been written.
     Done,
     /// Nothing has been written: the client is parked, and the same request is
-    /// run again when the wait ends; [`Context::wake`] then says why. A wait
-    /// without a deadline of its own ends at `max-wait-ms`.
-    Wait {
-        /// On the monotonic axis.
-        deadline: Option<Duration>,
-    },
+    /// run again when the wait ends; [`Context::wake`] then says why.
+    Wait(Box<Wait>),
+}
+
+/// What a command waits for, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// When the wait is over, on the monotonic axis. It ends at `max-wait-ms`
+    /// anyhow.
+    pub(crate) deadline: Option<Duration>,
+    /// The keys that it waits for, as positions of arguments, and what would serve
+    /// it there; `None` waits only for time to pass.
+    pub(crate) on: Option<(Vec<usize>, Want)>,
 }
 
 /// What a handler returns.

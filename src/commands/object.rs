@@ -125,18 +125,19 @@ OK
 const EMBSTR_BYTES_MAX: usize = 44;
 
 pub(super) fn encoding(entry: &Entry) -> &'static str {
-    match entry.value() {
-        Value::Int(_) => "int",
-        Value::Bytes(bytes) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_raw() => "embstr",
-        Value::Bytes(_) => "raw",
+    match entry.string() {
+        Ok(Value::Int(_)) => "int",
+        Ok(Value::Bytes(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_raw() => "embstr",
+        // As Redis answers for the types of its modules too.
+        Ok(Value::Bytes(_)) | Err(_) => "raw",
     }
 }
 
 /// Redis shares one object among all keys that hold the same small integer and
 /// gives it the largest count there is; tools know it by that.
 pub(super) fn refcount(entry: &Entry) -> i64 {
-    match entry.value() {
-        Value::Int(0..=9_999) => i64::from(i32::MAX),
+    match entry.string() {
+        Ok(Value::Int(0..=9_999)) => i64::from(i32::MAX),
         _ => 1,
     }
 }

@@ -27,7 +27,9 @@ OK
 
 fn persist(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let key = &args[1];
-    let had_deadline = context.db.peek(key).is_some_and(|entry| entry.deadline_ms().is_some());
+    // What a lock or a hold has is for its own commands to change.
+    let had_deadline =
+        context.db.peek(key).is_some_and(|entry| entry.has_deadline() && entry.object().is_none());
     if had_deadline {
         context.db.set_deadline(key, None, event::PERSIST);
     }

@@ -84,7 +84,7 @@ OK
 };
 
 fn answer(context: &mut Context<'_>, args: Args<'_>, print: impl FnOnce(u64) -> u64) -> Ran {
-    let reply = match context.db.inspect(&args[1]).map(|entry| entry.deadline_ms()) {
+    let reply = match context.db.inspect(&args[1]).map(|entry| entry.ends_ms()) {
         None => -2,
         Some(None) => -1,
         // A deadline fits 63 bits: that is checked where it is set.

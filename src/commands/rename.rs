@@ -1,5 +1,6 @@
 //! RENAME and RENAMENX: another name for a key.
 
+use super::copy::check_movable;
 use super::flags::{FAST, WRITE};
 use super::{CommandError, Context, KeySpec, Outcome, Ran, Spec};
 use crate::protocol::Args;
@@ -46,6 +47,7 @@ OK
 
 fn rename(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (from, to) = (&args[1], &args[2]);
+    check_movable(context.db.look(from))?;
     let renamed =
         if from == to { context.db.peek(from).is_some() } else { context.db.rename(from, to) };
     if !renamed {
@@ -57,6 +59,7 @@ fn rename(context: &mut Context<'_>, args: Args<'_>) -> Ran {
 
 fn renamenx(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (from, to) = (&args[1], &args[2]);
+    check_movable(context.db.look(from))?;
     if context.db.peek(from).is_none() {
         return Err(CommandError::NoSuchKey);
     }

@@ -48,7 +48,7 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         }
     }
     let stored = context.db.update(key, event::SET, |old| {
-        let admitted = condition.holds(old.map(|entry| entry.value()))?;
+        let admitted = condition.admits(old)?;
         if admitted { Ok((value, deadline)) } else { Err(None) }
     });
     match stored {

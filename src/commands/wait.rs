@@ -2,7 +2,7 @@
 
 use super::flags::{NOSCRIPT, UNGROUPED};
 use super::parse::{integer, timeout_ms};
-use super::{CommandError, Context, Outcome, Ran, Spec};
+use super::{CommandError, Context, Outcome, Ran, Spec, Wait};
 use crate::clients::Wake;
 use crate::protocol::Args;
 
@@ -39,12 +39,12 @@ fn wait(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         Wake::First if replicas > 0 && !context.in_transaction => {
             let deadline =
                 (!timeout.is_zero()).then(|| context.now.monotonic.saturating_add(timeout));
-            Ok(Outcome::Wait { deadline })
+            Ok(Outcome::Wait(Box::new(Wait { deadline, on: None })))
         }
-        Wake::First | Wake::TimedOut => {
+        Wake::First | Wake::Ready | Wake::TimedOut => {
             context.reply.integer(0);
             Ok(Outcome::Done)
         }
-        Wake::Unblocked => Err(UNBLOCKED),
+        Wake::Unblocked | Wake::Refused(_) => Err(UNBLOCKED),
     }
 }

@@ -209,6 +209,8 @@ options! {
         "notify-keyspace-events" notify_keyspace_events: NotifyFlags = NotifyFlags::default(),
             Events, "", Live,
             "Keyspace events to publish, as the letters of redis.conf.";
+        "key-write-times" key_write_times: bool = true, YesNo, "", Live,
+            "Let each key remember when it was written, for KEY.INFO, at 8 bytes a key.";
         "maxmemory" maxmemory: u64 = 0,
             Only { kind: Memory { min: 0, max: u64::MAX }, value: "0", why: NO_EVICTION },
             "bytes", Live,
@@ -317,6 +319,9 @@ options! {
         "client-names-max-bytes" client_names_max_bytes: usize = 64 << 20,
             Memory { min: REQUEST_MIN, max: BYTES_MAX }, "bytes", Live,
             "Most bytes of the names that one client watches and subscribes to.";
+        "client-tied-max" client_tied_max: usize = 10_000,
+            Int { min: 1, max: INT_MAX }, "locks", Live,
+            "Most locks that one client holds TIED to its connection.";
         "max-wait-ms" max_wait_ms: u64 = 60_000,
             Int { min: 1, max: INT_MAX }, "ms", Live,
             "Longest time that one command may wait.";
@@ -337,6 +342,9 @@ options! {
         "expire-slice-keys" expire_slice_keys: usize = 500,
             Int { min: 1, max: INT_MAX }, "keys", Live,
             "Most expired keys removed before clients have their turn.";
+        "turn-timers-max" turn_timers_max: usize = 10_000,
+            Int { min: 1, max: INT_MAX }, "timers", Live,
+            "Most locks, holds and leases that end by themselves before clients have their turn.";
         "free-slice-entries" free_slice_entries: usize = 4_000,
             Int { min: 1, max: INT_MAX }, "entries", Live,
             "Most entries of a flushed database freed before clients have their turn.";

@@ -4,7 +4,8 @@ use super::Engine;
 use super::turn::Flow;
 use crate::clients::{Client, ClientKey, ReplyMode, Wake};
 use crate::commands::{
-    self, Command, CommandError, Context, LookupError, Outcome, TABLE, flags, unwatch_all,
+    self, Command, CommandError, Context, LookupError, Outcome, TABLE, flags, unknown_command,
+    unwatch_all,
 };
 use crate::config::Allowed;
 use crate::protocol::{Args, Reply, Version};
@@ -37,10 +38,10 @@ impl Engine {
         }
         match self.call(key, command, args, out) {
             Outcome::Done => Flow::Next,
-            Outcome::Wait { deadline } => {
+            Outcome::Wait(wait) => {
                 // It is counted when it is run again.
                 self.clients[key].commands -= 1;
-                self.park(key, deadline);
+                self.park(key, args, *wait);
                 Flow::Parked
             }
         }
@@ -205,26 +206,4 @@ impl Engine {
             self.clients.close_over_limit(key, bytes_max);
         }
     }
-}
-
-/// How many bytes of the arguments the error for an unknown command quotes, as
-/// in Redis.
-const QUOTED_BYTES_MAX: usize = 128;
-
-fn unknown_command(args: Args<'_>) -> CommandError {
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(CommandError::quotable(&args[0]));
-    text.extend_from_slice(b"', with args beginning with: ");
-    let mut quoted = 0;
-    for arg in args.iter().skip(1) {
-        if quoted >= QUOTED_BYTES_MAX {
-            break;
-        }
-        let shown = CommandError::quotable(&arg[..arg.len().min(QUOTED_BYTES_MAX - quoted)]);
-        text.push(b'\'');
-        text.extend_from_slice(shown);
-        text.extend_from_slice(b"' ");
-        quoted += shown.len() + 3;
-    }
-    CommandError::owned(text)
 }

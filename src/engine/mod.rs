@@ -9,6 +9,7 @@
 
 mod dispatch;
 mod turn;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::clock::Now;
 pub use crate::commands::{Environment, ProcessFigures, Stopwatch};
 use crate::commands::{ServerState, TABLE, unwatch_all};
 use crate::config::Config;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Ticket};
 use crate::protocol::RequestBuffer;
 
 /// The server without its sockets.
@@ -66,13 +67,16 @@ pub struct Engine {
     clients: Clients,
     server: ServerState,
     request: RequestBuffer,
+    /// The same for requests that have waited: they are run while another is.
+    waited_request: RequestBuffer,
     now: Now,
     /// Clients whose share of the turn was used up before their requests were.
     backlog: VecDeque<(ClientKey, u64)>,
     /// Clients whose input may be read again.
     resumed: Vec<ClientKey>,
-    /// Parked clients by deadline; the client's age makes the place unique.
-    waits: BTreeMap<(Duration, u64), ClientKey>,
+    /// Waiting clients by deadline; the client's age makes the place unique. Those
+    /// who wait for keys have a place in their queues too.
+    waits: BTreeMap<(Duration, u64), (ClientKey, Option<Ticket>)>,
     /// Clients that CLIENT PAUSE holds back, in order of arrival.
     paused: BTreeMap<u64, ClientKey>,
     /// The next one's place in that order.
@@ -93,6 +97,7 @@ impl Engine {
             clients: Clients::new(config.buffer_pool_max),
             server: ServerState::new(&TABLE, environment, now),
             request: RequestBuffer::default(),
+            waited_request: RequestBuffer::default(),
             now,
             backlog: VecDeque::new(),
             resumed: Vec::new(),
@@ -176,9 +181,13 @@ impl Engine {
     pub fn disconnect(&mut self, key: ClientKey) {
         unwatch_all(&mut self.keyspace, &mut self.clients, key);
         self.leave_wait(key);
-        self.clients.remove(key);
+        let removed = self.clients.remove(key);
         // The place may be taken again before the list is asked for.
         self.closed.retain(|&closed| closed != key);
+        if let Some(client) = removed {
+            self.server.grants.give_back(client.id, &mut self.keyspace);
+        }
+        self.follow_up();
     }
 
     /// Bytes have arrived from a client. Complete requests are run, at most
@@ -277,6 +286,7 @@ impl Engine {
         let was_paused = client.output.len() >= self.config.output_pause_bytes;
         client.output.advance(count, pool);
         client.output_bytes += count as u64;
+        self.server.grants.note_sent(client.id, client.output_bytes);
         self.server.stats.output_bytes += count as u64;
         let drained = client.output.is_empty();
         if drained && client.closing == Closing::AfterOutput {
@@ -315,6 +325,7 @@ impl Engine {
     /// Brings what was copied out of the configuration up to date.
     fn apply_config(&mut self) {
         self.keyspace.set_notify(self.config.notify_keyspace_events);
+        self.keyspace.set_write_times(self.config.key_write_times);
         self.clients.set_output_limits(self.config.client_output_buffer_limit);
         self.clients.pool.set_max(self.config.buffer_pool_max);
         if self.config.timeout > 0 && self.next_idle_check.is_none() {
@@ -344,9 +355,14 @@ impl Engine {
         &self.clients
     }
 
+    /// It is `now`, and what was to happen until now has happened.
     fn set_now(&mut self, now: Now) {
         self.now = now;
         self.keyspace.set_now(now);
+        if self.keyspace.timers_due() {
+            self.keyspace.fire_timers(self.config.turn_timers_max);
+            self.follow_up();
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::clients::{ClientKey, Closing, Parked, ReplyMode, Unread, Wake};
+use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
-use crate::commands::events;
 use crate::protocol::{Args, Limits, Parsed, Progress, Reply};
 
 /// How often clients are looked through for idle ones, when `timeout` is set.
@@ -93,7 +92,11 @@ impl Engine {
                         continue;
                     }
                     let trusted = self.is_trusted(&self.clients[key]);
-                    if self.run_one(key, args, &mut out) == Flow::Parked {
+                    let flow = self.run_one(key, args, &mut out);
+                    if self.has_to_serve() {
+                        self.serve();
+                    }
+                    if flow == Flow::Parked {
                         break;
                     }
                     consumed += taken;
@@ -124,8 +127,9 @@ impl Engine {
         consumed
     }
 
-    /// Runs one request and follows up what it has changed.
-    fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+    /// Runs one request and follows up what it has changed, but for those whose
+    /// waits it has ended.
+    pub(super) fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
         let mark = out.len();
         let flow = self.dispatch(key, args, out);
         self.settle();
@@ -150,12 +154,15 @@ impl Engine {
             let pushed = client.output.take_pushed();
             out.splice(mark..mark, pushed);
         }
+        let end = client.output_bytes + out.len() as u64;
+        let is_answered = out.len() > mark;
+        self.server.grants.note_answered(client.id, is_answered.then_some(end));
         flow
     }
 
     /// Gives the output buffer back to its client and notes what there is to
     /// send.
-    fn finish_batch(&mut self, key: ClientKey, out: Vec<u8>) {
+    pub(super) fn finish_batch(&mut self, key: ClientKey, out: Vec<u8>) {
         let Some((client, pool)) = self.clients.with_pool(key) else { return };
         client.output.restore(out, pool);
         if !client.output.is_empty() {
@@ -177,13 +184,16 @@ impl Engine {
                 }
             }
         }
+        if let Some(untied) = self.keyspace.take_untied() {
+            self.server.grants.forget_ties(&untied);
+        }
         if self.server.config_changed {
             self.server.config_changed = false;
             self.apply_config();
         }
     }
 
-    fn limits(&self, key: ClientKey) -> Limits {
+    pub(super) fn limits(&self, key: ClientKey) -> Limits {
         let limits = Limits::new(
             self.config.proto_max_bulk_len,
             self.config.multibulk_max_args,
@@ -202,51 +212,6 @@ impl Engine {
         }
     }
 
-    // Parking
-
-    /// Parks a client whose command has answered that it must wait.
-    pub(super) fn park(&mut self, key: ClientKey, deadline: Option<Duration>) {
-        let longest = self.now.monotonic + Duration::from_millis(self.config.max_wait_ms);
-        let deadline = deadline.map_or(longest, |deadline| deadline.min(longest));
-        let client = &mut self.clients[key];
-        client.parked = Some(Parked::Waiting { deadline });
-        self.waits.insert((deadline, client.id), key);
-    }
-
-    /// Holds back a client whose command CLIENT PAUSE does not let through.
-    pub(super) fn hold_back(&mut self, key: ClientKey) {
-        let arrival = self.next_paused;
-        self.next_paused += 1;
-        self.clients[key].parked = Some(Parked::Paused { arrival });
-        self.paused.insert(arrival, key);
-    }
-
-    /// Ends a client's wait and runs its command again.
-    pub(super) fn wake(&mut self, key: ClientKey, wake: Wake) {
-        self.leave_wait(key);
-        let Some(client) = self.clients.get_mut(key) else { return };
-        client.parked = None;
-        client.wake = wake;
-        if let Some(unread) = client.unread.take() {
-            self.run_unread(key, unread);
-        }
-        self.resume_if_wanted(key);
-    }
-
-    /// Takes a parked client out of the queue that it is in.
-    pub(super) fn leave_wait(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        match client.parked {
-            Some(Parked::Waiting { deadline }) => {
-                self.waits.remove(&(deadline, client.id));
-            }
-            Some(Parked::Paused { arrival }) => {
-                self.paused.remove(&arrival);
-            }
-            None => {}
-        }
-    }
-
     pub(super) fn list_backlog(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else { return };
         if !client.backlog_listed {
@@ -255,7 +220,7 @@ impl Engine {
         }
     }
 
-    fn resume_if_wanted(&mut self, key: ClientKey) {
+    pub(super) fn resume_if_wanted(&mut self, key: ClientKey) {
         if self.wants_input(key) {
             self.resumed.push(key);
         }
@@ -271,10 +236,9 @@ impl Engine {
         let stats = &self.server.stats;
         self.server.rate.sample(now, stats.commands, stats.input_bytes, stats.output_bytes);
         self.expire();
-        events::deliver(&mut self.keyspace, &mut self.clients, &self.config);
-        self.settle();
+        self.follow_up();
         self.end_pause();
-        self.wake_unblocked();
+        self.serve();
         self.wake_due();
         self.run_backlog();
         self.keyspace.free_slice(self.config.free_slice_entries);
@@ -293,7 +257,7 @@ impl Engine {
             || self.keyspace.has_garbage()
             || self.expiry_left
             || !self.resumed.is_empty()
-            || self.clients.has_unblocked()
+            || self.has_to_serve()
             || pause_ended
             || waits_end
         {
@@ -340,31 +304,6 @@ impl Engine {
         while let Some((_, key)) = self.paused.pop_first() {
             self.clients[key].parked = None;
             self.list_backlog(key);
-        }
-    }
-
-    /// CLIENT UNBLOCK. The command that has named them is not disturbed: they
-    /// go on after it, and those that they name in turn go on in the next turn.
-    fn wake_unblocked(&mut self) {
-        if !self.clients.has_unblocked() {
-            return;
-        }
-        for (key, id) in self.clients.take_unblocked() {
-            if let Some(client) = self.clients.get(key).filter(|client| client.id == id) {
-                let wake = client.wake;
-                self.wake(key, wake);
-            }
-        }
-    }
-
-    fn wake_due(&mut self) {
-        // Who waits again at once, for no time, is due again in the next turn.
-        for _ in 0..self.waits.len() {
-            let Some((&(deadline, _), &key)) = self.waits.first_key_value() else { break };
-            if deadline > self.now.monotonic && !self.server.shutdown {
-                break;
-            }
-            self.wake(key, Wake::TimedOut);
         }
     }
 

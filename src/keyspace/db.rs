@@ -2,13 +2,11 @@
 
 use std::convert::Infallible;
 
-use super::entry::{Entry, EntryRef, NewValue, Value};
+use super::entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use super::event::{self, Event};
-use super::{Database, Keyspace};
-
-/// The key holds a value of another type than the command is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WrongType;
+use super::object::Object;
+use super::timers::Timer;
+use super::{Database, DatabaseId, Keyspace};
 
 /// What happens to a key's deadline when its value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +32,8 @@ const RANDOM_STEPS_MAX: usize = 1_000;
 
 /// A view of one database: what commands read and change keys through.
 pub(crate) struct Db<'a> {
-    keyspace: &'a mut Keyspace,
-    index: usize,
+    pub(super) keyspace: &'a mut Keyspace,
+    pub(super) index: usize,
 }
 
 impl<'a> Db<'a> {
@@ -46,6 +44,11 @@ impl<'a> Db<'a> {
     /// The database's number.
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    /// The database, whatever its number.
+    pub(crate) fn id(&self) -> DatabaseId {
+        self.database().id
     }
 
     /// Changes the view to another database, which must exist.
@@ -69,11 +72,11 @@ impl<'a> Db<'a> {
         self.database().table.len()
     }
 
-    fn database(&self) -> &Database {
+    pub(super) fn database(&self) -> &Database {
         &self.keyspace.databases[self.index]
     }
 
-    fn database_mut(&mut self) -> &mut Database {
+    pub(super) fn database_mut(&mut self) -> &mut Database {
         &mut self.keyspace.databases[self.index]
     }
 
@@ -147,9 +150,8 @@ impl<'a> Db<'a> {
 
     /// The key's entry, for whoever only looks at how it is stored: counts
     /// nothing, not even an access. MEMORY USAGE, DEBUG OBJECT.
-    pub(crate) fn look(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let now_ms = self.keyspace.now_ms;
-        self.database().find_live(key, now_ms)
+    pub(crate) fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.database().find_live(key, self.keyspace.now_ms)
     }
 
     /// Whether the key exists; counts nothing. A key that is due is removed, so
@@ -168,13 +170,13 @@ impl<'a> Db<'a> {
     /// The string under the key, for a command that reads.
     #[inline]
     pub(crate) fn read_string(&mut self, key: &[u8]) -> Result<Option<Value<'_>>, WrongType> {
-        Ok(self.read(key).map(EntryRef::value))
+        self.read(key).map(EntryRef::string).transpose()
     }
 
     /// The string under the key, for a command that will change it.
     #[inline]
     pub(crate) fn peek_string(&mut self, key: &[u8]) -> Result<Option<Value<'_>>, WrongType> {
-        Ok(self.peek(key).map(EntryRef::value))
+        self.peek(key).map(EntryRef::string).transpose()
     }
 
     #[cold]
@@ -264,7 +266,7 @@ impl<'a> Db<'a> {
         change: impl FnOnce(Option<&Entry>) -> Result<(NewValue<'v>, Deadline), E>,
     ) -> Result<(), E> {
         let accessed_s = self.access_time();
-        let now_ms = self.keyspace.now_ms;
+        let (now_ms, write_times) = (self.keyspace.now_ms, self.keyspace.write_times);
         let hash = self.database().table.hash(key);
         let database = &mut self.keyspace.databases[self.index];
         'replace: {
@@ -275,11 +277,21 @@ impl<'a> Db<'a> {
                 break 'replace;
             }
             let (value, deadline) = change(Some(&entry))?;
+            if entry.object().is_some() {
+                drop(entry);
+                self.take_live(key);
+                self.insert_new(hash, key, value, deadline);
+                self.announce(key, event);
+                return Ok(());
+            }
             match value {
                 NewValue::Int(number) => entry.set_int(number),
                 value => entry.set_value(value),
             }
             entry.set_accessed_s(accessed_s);
+            if write_times {
+                entry.set_written(Some(now_ms));
+            }
             let old = entry.deadline_ms();
             let new = match deadline {
                 Deadline::Keep => old,
@@ -289,6 +301,7 @@ impl<'a> Db<'a> {
             if new != old {
                 entry.set_deadline(new);
             }
+            let fresh_until_ms = entry.fresh_until_ms();
             let cost = entry.freeing_cost();
             drop(entry);
             if database.note_deadline(hash, old, new, now_ms) {
@@ -296,21 +309,77 @@ impl<'a> Db<'a> {
             }
             self.keyspace.debts.note_written(cost);
             self.keyspace.stored_due |= new.is_some_and(|deadline_ms| deadline_ms <= now_ms);
+            self.note_rewritten(key, fresh_until_ms);
             self.announce(key, event);
             return Ok(());
         }
         let (value, deadline) = change(None)?;
+        self.void_lease(key);
+        self.insert_new(hash, key, value, deadline);
+        self.notify(key, event::NEW);
+        self.announce(key, event);
+        Ok(())
+    }
+
+    /// Stores a value where nothing is.
+    #[inline]
+    fn insert_new(&mut self, hash: u64, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
         let deadline_ms = match deadline {
             Deadline::At(deadline_ms) => Some(deadline_ms),
             Deadline::Keep | Deadline::Never => None,
         };
-        let entry = Entry::new(key, value, deadline_ms);
-        entry.set_accessed_s(accessed_s);
+        let mut entry = Entry::new(key, value, deadline_ms);
+        entry.set_accessed_s(self.access_time());
+        if self.keyspace.write_times {
+            entry.set_written(Some(self.keyspace.now_ms));
+        }
         self.keyspace.debts.note_written(entry.freeing_cost());
         self.insert(hash, entry);
+    }
+
+    /// What follows when a string was given another value by a command: the new
+    /// one is fresh, and whoever computes another comes too late.
+    #[inline]
+    fn note_rewritten(&mut self, key: &[u8], fresh_until_ms: Option<u64>) {
+        if let Some(at_ms) = fresh_until_ms {
+            let hash = self.database().table.hash(key);
+            if let Some(mut entry) = self.database_mut().table.find_mut(hash, key) {
+                entry.set_fresh_until(None);
+            }
+            self.keyspace.cancel_timer(self.index, at_ms, key, Timer::Stale);
+        }
+        self.void_lease(key);
+    }
+
+    /// Stores a native value where nothing is.
+    pub(super) fn insert_object(&mut self, key: &[u8], object: Object) {
+        // What is due there has to go first.
+        self.contains(key);
+        self.void_lease(key);
+        let hash = self.database().table.hash(key);
+        self.insert_new(hash, key, NewValue::Object(Box::new(object)), Deadline::Never);
         self.notify(key, event::NEW);
-        self.announce(key, event);
-        Ok(())
+    }
+
+    /// Changes a native value, if there is one; the caller announces it.
+    pub(super) fn change_object<R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        let (accessed_s, now_ms) = (self.access_time(), self.keyspace.now_ms);
+        let write_times = self.keyspace.write_times;
+        let hash = self.database().table.hash(key);
+        let mut entry = self.database_mut().table.find_mut(hash, key)?;
+        let changed = change(entry.object_mut()?);
+        entry.set_accessed_s(accessed_s);
+        if write_times {
+            entry.set_written(Some(now_ms));
+        }
+        let cost = entry.freeing_cost();
+        drop(entry);
+        self.keyspace.debts.note_written(cost);
+        Some(changed)
     }
 
     /// Appends to the string under the key, which must be there. Returns the
@@ -334,8 +403,14 @@ impl<'a> Db<'a> {
         }
     }
 
-    fn modify<R>(&mut self, key: &[u8], event: Event, change: impl FnOnce(&mut Entry) -> R) -> R {
+    pub(super) fn modify<R>(
+        &mut self,
+        key: &[u8],
+        event: Event,
+        change: impl FnOnce(&mut Entry) -> R,
+    ) -> R {
         let accessed_s = self.access_time();
+        let written_ms = self.keyspace.write_times.then_some(self.keyspace.now_ms);
         let hash = self.database().table.hash(key);
         let mut entry = self
             .database_mut()
@@ -345,9 +420,14 @@ impl<'a> Db<'a> {
         let cost = entry.freeing_cost();
         let result = change(&mut entry);
         entry.set_accessed_s(accessed_s);
+        if written_ms.is_some() {
+            entry.set_written(written_ms);
+        }
+        let fresh_until_ms = entry.fresh_until_ms();
         let grown_by = entry.freeing_cost().saturating_sub(cost);
         drop(entry);
         self.keyspace.debts.note_written(grown_by);
+        self.note_rewritten(key, fresh_until_ms);
         self.announce(key, event);
         result
     }
@@ -359,6 +439,7 @@ impl<'a> Db<'a> {
 
     /// Removes the key and hands out what was there.
     pub(crate) fn take(&mut self, key: &[u8], event: Event) -> Option<Entry> {
+        self.void_lease(key);
         let entry = self.take_live(key)?;
         self.announce(key, event);
         Some(entry)
@@ -375,11 +456,44 @@ impl<'a> Db<'a> {
             return None;
         }
         database.discount_deadline(entry.deadline_ms());
+        self.cancel_timers(&entry);
         Some(entry)
+    }
+
+    /// Removes a key that has ended by itself; the caller announces it.
+    pub(super) fn remove_ended(&mut self, key: &[u8]) {
+        let database = self.database_mut();
+        database.table.remove(database.table.hash(key), key);
+    }
+
+    /// What was to happen to an entry by itself, now that it is removed: a lock's
+    /// owners own nothing, and the units of a hold go back.
+    fn cancel_timers(&mut self, entry: &Entry) {
+        if let Some(at_ms) = entry.fresh_until_ms() {
+            self.keyspace.cancel_timer(self.index, at_ms, entry.key(), Timer::Stale);
+        }
+        match entry.object() {
+            None => {}
+            Some(Object::Lock(lock)) => {
+                for (token, owner) in lock.owners() {
+                    let timer = Timer::Owner(token);
+                    self.keyspace.cancel_timer(self.index, owner.deadline_ms, entry.key(), timer);
+                    self.keyspace.untie(owner.tied_to, token);
+                }
+            }
+            Some(Object::Hold(hold)) => self.drop_hold(entry.key(), hold),
+        }
     }
 
     /// Gives a key, which must be there, a deadline or takes it away.
     pub(crate) fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>, event: Event) {
+        if self.store_deadline(key, deadline_ms) {
+            self.announce(key, event);
+        }
+    }
+
+    /// The same, quietly. Returns whether the key is there.
+    pub(super) fn store_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>) -> bool {
         let now_ms = self.keyspace.now_ms;
         let hash = self.database().table.hash(key);
         let database = self.database_mut();
@@ -390,12 +504,12 @@ impl<'a> Db<'a> {
             }
             old
         }) else {
-            return;
+            return false;
         };
         if database.note_deadline(hash, old, deadline_ms, now_ms) {
             self.keyspace.debts.note_filed();
         }
-        self.announce(key, event);
+        true
     }
 
     /// Gives the key another name, with its value and deadline; what stood
@@ -403,6 +517,7 @@ impl<'a> Db<'a> {
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
         let Some(entry) = self.take_live(from) else { return false };
         self.access().note(&entry);
+        self.void_lease(from);
         self.replace(to, entry.into_renamed(to));
         self.announce(from, Event::generic("rename_from"));
         self.announce(to, Event::generic("rename_to"));
@@ -414,6 +529,7 @@ impl<'a> Db<'a> {
     pub(crate) fn move_to(&mut self, target: usize, key: &[u8]) -> bool {
         let Some(entry) = self.take_live(key) else { return false };
         self.access().note(&entry);
+        self.void_lease(key);
         self.other(target).replace(key, entry);
         self.announce(key, Event::generic("move_from"));
         self.other(target).announce(key, Event::generic("move_to"));
@@ -437,6 +553,7 @@ impl<'a> Db<'a> {
     /// announces what happened. It is a new key even where there was one, since
     /// Redis removes that first.
     fn replace(&mut self, key: &[u8], entry: Entry) {
+        self.void_lease(key);
         self.take_live(key);
         let hash = self.database().table.hash(key);
         self.insert(hash, entry);
@@ -445,6 +562,9 @@ impl<'a> Db<'a> {
 
     fn insert(&mut self, hash: u64, entry: Entry) {
         let now_ms = self.keyspace.now_ms;
+        if let Some(at_ms) = entry.fresh_until_ms().filter(|at_ms| *at_ms > now_ms) {
+            self.keyspace.set_timer(self.index, at_ms, entry.key(), Timer::Stale);
+        }
         let database = self.database_mut();
         let deadline_ms = entry.deadline_ms();
         database.count_deadline(deadline_ms);
@@ -460,17 +580,27 @@ impl<'a> Db<'a> {
 
     /// The one place that every change passes.
     #[inline]
-    fn announce(&mut self, key: &[u8], event: Event) {
+    pub(super) fn announce(&mut self, key: &[u8], event: Event) {
+        self.touch(key);
+        self.notify(key, event);
+    }
+
+    /// The part of [`Db::announce`] that a change without an event has too.
+    #[inline]
+    pub(super) fn touch(&mut self, key: &[u8]) {
         self.keyspace.stats.changes += 1;
         if !self.keyspace.watchers.is_empty() {
             self.keyspace.watchers.touch(self.index, key);
         }
-        self.notify(key, event);
+        if !self.keyspace.waiters.is_empty() {
+            self.keyspace.waiters.signal(self.index, key);
+        }
     }
 
     /// An entry has been removed because its deadline had passed.
     pub(super) fn announce_expired(&mut self, entry: &Entry) {
         self.database_mut().discount_deadline(entry.deadline_ms());
+        self.cancel_timers(entry);
         self.keyspace.stats.expired += 1;
         self.announce(entry.key(), event::EXPIRED);
     }

@@ -4,18 +4,17 @@
 //! offset 0   header   8 bytes: kind, flags, both lengths, time of last access
 //!        8   length   8 bytes, only if the key is longer than KEY_SHORT_BYTES_MAX
 //!        .   key
-//!        .   payload  i64, or the value's bytes, or a pointer to a value apart
+//!        .   payload  i64, or the value's bytes, or a pointer to what stands apart
 //!        .   padding  to a multiple of 8
-//!        .   deadline 8 bytes, only if there is one
+//!        .   deadline, time of writing, end of freshness, version: 8 bytes each,
+//!            only those that there are
 //! ```
 //!
 //! A key of 16 bytes with a value of 32 takes 56 bytes; a deadline adds 8.
 //! The key stands at the same place in every entry, whatever else there is,
 //! since comparing it is what each lookup does. Optional fields trail: they
-//! come and go without moving key or payload. A further one (a version, say)
-//! takes the last free flag and 8 more bytes there: [`Form`] is all that knows
-//! of it. A further kind that owns a `Box` takes a free number in [`Kind`]
-//! and is copied, moved and dropped where [`Apart`] is.
+//! come and go without moving key or payload; [`Form`] is all that knows where
+//! they are. Whatever is no string is an [`Object`] in a box of its own.
 
 use std::alloc::{alloc, dealloc, handle_alloc_error, realloc};
 use std::mem::{ManuallyDrop, size_of};
@@ -26,7 +25,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use apart::Apart;
 pub(crate) use borrowed::EntryRef;
 use bytes::Bytes;
-use form::{DEADLINE, Form, KEY_SHORT_BYTES_MAX, Kind, RAW, key_offset};
+use form::{Field, Form, KEY_SHORT_BYTES_MAX, Kind, RAW, key_offset};
+
+use super::object::Object;
 
 mod apart;
 mod borrowed;
@@ -58,7 +59,11 @@ unsafe impl Send for Entry {}
 // SAFETY: what `&Entry` can change is the time of access, which is atomic.
 unsafe impl Sync for Entry {}
 
-/// What an entry holds, borrowed from it.
+/// The key holds a value of another type than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrongType;
+
+/// A string that an entry holds, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     /// A number, stored as one.
@@ -77,6 +82,8 @@ pub(crate) enum NewValue<'a> {
     /// A string, kept without a copy if it is longer than
     /// [`INLINE_BYTES_MAX`]. It keeps alive whatever buffer it is a slice of.
     Shared(Bytes),
+    /// What is no string.
+    Object(Box<Object>),
 }
 
 /// The header's first half is [`Form::pack`], the second the time of access.
@@ -91,17 +98,12 @@ impl Entry {
     /// An entry last accessed at second 0.
     pub(crate) fn new(key: &[u8], value: NewValue<'_>, deadline_ms: Option<u64>) -> Entry {
         let (kind, payload_len) = value.form();
-        let form = Form {
-            kind,
-            raw: false,
-            deadline: deadline_ms.is_some(),
-            key_len: key.len(),
-            payload_len,
-        };
+        let form =
+            Form::plain(kind, key.len(), payload_len).with(Field::Deadline, deadline_ms.is_some());
         let mut entry = Entry::allocate(form, key);
         entry.write_payload(value);
         if let Some(deadline_ms) = deadline_ms {
-            entry.write_deadline(form, deadline_ms);
+            entry.write_field(form, Field::Deadline, deadline_ms);
         }
         entry
     }
@@ -116,11 +118,11 @@ impl Entry {
         unsafe { slice::from_raw_parts(self.at(key_offset(shape)), len) }
     }
 
-    /// The value.
+    /// The string.
     #[inline]
-    pub(crate) fn value(&self) -> Value<'_> {
+    pub(crate) fn string(&self) -> Result<Value<'_>, WrongType> {
         let form = self.form();
-        match form.kind {
+        Ok(match form.kind {
             Kind::Int => Value::Int(self.int()),
             Kind::Inline => {
                 // SAFETY: an inline payload is `payload_len` initialized bytes.
@@ -131,7 +133,21 @@ impl Entry {
             }
             // SAFETY: the kind is `Apart`.
             Kind::Apart => Value::Bytes(unsafe { self.apart().as_ref() }.as_bytes()),
-        }
+            Kind::Object => return Err(WrongType),
+        })
+    }
+
+    /// What it holds, if that is no string.
+    #[inline]
+    pub(crate) fn object(&self) -> Option<&Object> {
+        // SAFETY: the kind is `Object`, whose payload points to one.
+        (self.kind() == Kind::Object).then(|| unsafe { self.boxed_object().as_ref() })
+    }
+
+    /// What it holds, if that is no string, to change it.
+    pub(crate) fn object_mut(&mut self) -> Option<&mut Object> {
+        // SAFETY: as for `object`; `&mut self` makes it exclusive.
+        (self.kind() == Kind::Object).then(|| unsafe { self.boxed_object().as_mut() })
     }
 
     /// The value without a copy, if it stands apart.
@@ -140,25 +156,54 @@ impl Entry {
         match self.kind() {
             // SAFETY: the kind is `Apart`.
             Kind::Apart => Some(unsafe { self.apart().as_ref() }.shared()),
-            Kind::Int | Kind::Inline => None,
+            Kind::Int | Kind::Inline | Kind::Object => None,
         }
     }
 
-    /// When the key ceases to exist, in Unix milliseconds.
+    /// When the key ceases to exist, in Unix milliseconds. (Locks and live holds
+    /// have deadlines of their own, see [`Object::deadline_ms`].)
     #[inline]
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        if !self.has_deadline() {
-            return None;
-        }
-        let offset = self.form().deadline_offset();
-        // SAFETY: the flag says that eight initialized bytes stand there.
-        Some(unsafe { self.at(offset).cast::<u64>().read() })
+        self.field(Field::Deadline)
     }
 
     /// Whether there is a deadline.
     #[inline]
     pub(crate) fn has_deadline(&self) -> bool {
-        self.shape() & DEADLINE != 0
+        self.shape() & Field::Deadline.flag() != 0
+    }
+
+    /// Since when the value is what it is, in Unix milliseconds, if that is kept.
+    pub(crate) fn written_ms(&self) -> Option<u64> {
+        self.field(Field::Written)
+    }
+
+    /// Notes when the value was written, in Unix milliseconds.
+    #[inline]
+    pub(crate) fn set_written(&mut self, written_ms: Option<u64>) {
+        self.set_field(Field::Written, written_ms);
+    }
+
+    /// When the value goes stale, in Unix milliseconds; `None`: not before its
+    /// deadline.
+    #[inline]
+    pub(crate) fn fresh_until_ms(&self) -> Option<u64> {
+        self.field(Field::Fresh)
+    }
+
+    /// Sets or takes away the end of the value's freshness, in Unix milliseconds.
+    pub(crate) fn set_fresh_until(&mut self, fresh_until_ms: Option<u64>) {
+        self.set_field(Field::Fresh, fresh_until_ms);
+    }
+
+    /// The value's version, if it has one.
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.field(Field::Version)
+    }
+
+    /// Gives the value a version or takes it away.
+    pub(crate) fn set_version(&mut self, version: Option<u64>) {
+        self.set_field(Field::Version, version);
     }
 
     /// Whether the deadline has come: then the key is absent, though it may not
@@ -192,14 +237,10 @@ impl Entry {
 
     /// Sets, moves or takes away the deadline, in Unix milliseconds.
     pub(crate) fn set_deadline(&mut self, deadline_ms: Option<u64>) {
-        let form = Form { deadline: deadline_ms.is_some(), ..self.form() };
-        self.reshape(form);
-        if let Some(deadline_ms) = deadline_ms {
-            self.write_deadline(form, deadline_ms);
-        }
+        self.set_field(Field::Deadline, deadline_ms);
     }
 
-    /// Replaces the value; key, deadline and time of access stay.
+    /// Replaces the value; key, trailing fields and time of access stay.
     pub(crate) fn set_value(&mut self, value: NewValue<'_>) {
         let old = self.form();
         let (kind, payload_len) = value.form();
@@ -210,14 +251,12 @@ impl Entry {
             self.set_raw(false);
             return;
         }
-        let apart = (old.kind == Kind::Apart).then(|| self.apart());
+        let owned = self.owned();
         self.reshape(Form { kind, raw: false, payload_len, ..old });
         self.write_payload(value);
-        if let Some(apart) = apart {
-            // SAFETY: the payload that owned the box has been overwritten, so
-            // this is the only pointer to it.
-            drop(unsafe { Box::from_raw(apart.as_ptr()) });
-        }
+        // Only now: the payload that owned it has been overwritten, so that
+        // this is the only pointer to it.
+        drop(owned);
     }
 
     /// Replaces the value by a number, in place if it is one already.
@@ -255,6 +294,8 @@ impl Entry {
         let apart = match form.kind {
             // SAFETY: the kind is `Apart`.
             Kind::Apart => unsafe { self.apart().as_ref() }.allocated_bytes(),
+            // SAFETY: the kind is `Object`.
+            Kind::Object => unsafe { self.boxed_object().as_ref() }.allocated_bytes(),
             Kind::Int | Kind::Inline => 0,
         };
         form.size() + apart
@@ -281,10 +322,18 @@ impl Entry {
     /// until one of the two changes.
     pub(crate) fn duplicate(&self, new_key: &[u8]) -> Entry {
         let copy = ManuallyDrop::new(self.with_key(new_key));
-        if copy.kind() == Kind::Apart {
-            // SAFETY: the kind is `Apart`.
-            let apart = unsafe { copy.apart().as_ref().clone() };
-            copy.write_apart(Box::new(apart));
+        match copy.kind() {
+            Kind::Int | Kind::Inline => {}
+            Kind::Apart => {
+                // SAFETY: the kind is `Apart`.
+                let apart = unsafe { copy.apart().as_ref().clone() };
+                copy.write_box(Box::new(apart));
+            }
+            Kind::Object => {
+                // SAFETY: the kind is `Object`.
+                let object = unsafe { copy.boxed_object().as_ref().clone() };
+                copy.write_box(Box::new(object));
+            }
         }
         ManuallyDrop::into_inner(copy)
     }
@@ -315,7 +364,7 @@ impl Entry {
 
 impl Entry {
     /// An allocation of that form with the key in it. The payload, and the
-    /// deadline if the form has one, are still to be written.
+    /// trailing fields of the form, are still to be written.
     fn allocate(form: Form, key: &[u8]) -> Entry {
         let layout = form.layout();
         // SAFETY: no form has a size of zero, as the header is part of it.
@@ -349,20 +398,26 @@ impl Entry {
             let target = entry.at(to.payload_offset());
             ptr::copy_nonoverlapping(source, target, from.payload_len);
         }
-        if let Some(deadline_ms) = self.deadline_ms() {
-            entry.write_deadline(to, deadline_ms);
+        for field in Field::ALL {
+            if let Some(number) = self.field(field) {
+                entry.write_field(to, field, number);
+            }
         }
         entry
     }
 
-    /// Gives the entry another form of the same key. The deadline stays if
-    /// both forms have one. Of the payload, the bytes that both forms have
+    /// Gives the entry another form of the same key. The trailing fields that
+    /// both forms have stay. Of the payload, the bytes that both forms have
     /// room for stay; what they mean is for the caller to settle, as is who
     /// owns what they point to.
     fn reshape(&mut self, to: Form) {
         let from = self.form();
         debug_assert_eq!(from.key_len, to.key_len);
-        let deadline_ms = self.deadline_ms();
+        if from.trails_like(to) {
+            self.write_form(to);
+            return;
+        }
+        let kept = Field::ALL.map(|field| self.field(field));
         if from.size() != to.size() {
             // SAFETY: the pointer came from an allocation of this layout; the
             // new size is not zero, and a multiple of the alignment.
@@ -371,19 +426,58 @@ impl Entry {
             self.0 = header;
         }
         self.write_form(to);
-        if let (true, Some(deadline_ms)) = (to.deadline, deadline_ms) {
-            self.write_deadline(to, deadline_ms);
+        for (field, kept) in Field::ALL.into_iter().zip(kept) {
+            if let (true, Some(number)) = (to.has(field), kept) {
+                self.write_field(to, field, number);
+            }
+        }
+    }
+
+    /// A trailing field, if it is there.
+    #[inline]
+    fn field(&self, field: Field) -> Option<u64> {
+        if self.shape() & field.flag() == 0 {
+            return None;
+        }
+        let offset = self.form().offset(field);
+        // SAFETY: the flag says that eight initialized bytes stand there.
+        Some(unsafe { self.at(offset).cast::<u64>().read() })
+    }
+
+    #[inline]
+    fn set_field(&mut self, field: Field, number: Option<u64>) {
+        let form = self.form();
+        if number.is_none() && !form.has(field) {
+            return;
+        }
+        let form = form.with(field, number.is_some());
+        self.reshape(form);
+        if let Some(number) = number {
+            self.write_field(form, field, number);
+        }
+    }
+
+    /// What the payload owns besides its own bytes, for whoever overwrites the
+    /// payload before this is dropped, or never uses it again.
+    fn owned(&mut self) -> Owned {
+        match self.kind() {
+            Kind::Int | Kind::Inline => Owned::Nothing,
+            // SAFETY: the kind says what the payload owns; the caller sees to it
+            // that nobody takes it twice.
+            Kind::Apart => Owned::Apart(unsafe { Box::from_raw(self.apart().as_ptr()) }),
+            // SAFETY: as for `Apart`.
+            Kind::Object => Owned::Object(unsafe { Box::from_raw(self.boxed_object().as_ptr()) }),
         }
     }
 
     /// Makes the value a string, if it is a number, and gives its length.
     fn make_string(&mut self) -> usize {
-        if let Value::Int(value) = self.value() {
+        if let Ok(Value::Int(value)) = self.string() {
             self.set_value(NewValue::Bytes(value.to_string().as_bytes()));
         }
-        match self.value() {
-            Value::Bytes(bytes) => bytes.len(),
-            Value::Int(_) => 0,
+        match self.string() {
+            Ok(Value::Bytes(bytes)) => bytes.len(),
+            Ok(Value::Int(_)) | Err(WrongType) => 0,
         }
     }
 
@@ -406,7 +500,7 @@ impl Entry {
             };
             bytes[offset..offset + data.len()].copy_from_slice(data);
         } else {
-            let Value::Bytes(old) = self.value() else {
+            let Ok(Value::Bytes(old)) = self.string() else {
                 unreachable!("a number was made a string before")
             };
             let mut apart = Apart::exact(Bytes::copy_from_slice(old));
@@ -416,7 +510,7 @@ impl Entry {
                 payload_len: size_of::<NonNull<Apart>>(),
                 ..form
             });
-            self.write_apart(Box::new(apart));
+            self.write_box(Box::new(apart));
         }
         self.set_raw(true);
         len
@@ -426,8 +520,9 @@ impl Entry {
     fn write_payload(&mut self, value: NewValue<'_>) {
         match (self.kind(), value) {
             (_, NewValue::Int(value)) => self.write_int(value),
+            (_, NewValue::Object(object)) => self.write_box(object),
             (Kind::Apart, value) => {
-                self.write_apart(Box::new(Apart::exact(value.into_bytes())));
+                self.write_box(Box::new(Apart::exact(value.into_bytes())));
             }
             (_, NewValue::Bytes(bytes)) => self.write_inline(bytes),
             (_, NewValue::Shared(bytes)) => self.write_inline(&bytes),
@@ -451,17 +546,18 @@ impl Entry {
         unsafe { at.cast::<i64>().write_unaligned(value) };
     }
 
-    fn write_apart(&self, apart: Box<Apart>) {
+    fn write_box<T>(&self, boxed: Box<T>) {
         let at = self.at(self.form().payload_offset());
-        // SAFETY: a payload of kind `Apart` is a pointer, at any alignment.
-        unsafe { at.cast::<*mut Apart>().write_unaligned(Box::into_raw(apart)) };
+        // SAFETY: a payload of kind `Apart` or `Object` is a pointer, at any
+        // alignment.
+        unsafe { at.cast::<*mut T>().write_unaligned(Box::into_raw(boxed)) };
     }
 
     #[inline]
-    fn write_deadline(&self, form: Form, deadline_ms: u64) {
-        debug_assert!(form.deadline);
+    fn write_field(&self, form: Form, field: Field, number: u64) {
+        debug_assert!(form.has(field));
         // SAFETY: the form has eight bytes there, aligned.
-        unsafe { self.at(form.deadline_offset()).cast::<u64>().write(deadline_ms) };
+        unsafe { self.at(form.offset(field)).cast::<u64>().write(number) };
     }
 
     fn write_form(&mut self, form: Form) {
@@ -485,6 +581,14 @@ impl Entry {
         let at = self.at(self.form().payload_offset());
         // SAFETY: a payload of that kind is a pointer that is never null.
         unsafe { at.cast::<NonNull<Apart>>().read_unaligned() }
+    }
+
+    /// The pointer in the payload; the kind must be `Object`.
+    fn boxed_object(&self) -> NonNull<Object> {
+        assert_eq!(self.kind(), Kind::Object);
+        let at = self.at(self.form().payload_offset());
+        // SAFETY: a payload of that kind is a pointer that is never null.
+        unsafe { at.cast::<NonNull<Object>>().read_unaligned() }
     }
 
     #[inline]
@@ -529,13 +633,10 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let form = self.form();
-        if form.kind == Kind::Apart {
-            // SAFETY: the entry owns the box, and is not used after this.
-            drop(unsafe { Box::from_raw(self.apart().as_ptr()) });
-        }
+        // The entry is not used after this, so nobody takes it a second time.
+        drop(self.owned());
         // SAFETY: the allocation was made with the layout of its form.
-        unsafe { dealloc(self.0.as_ptr().cast(), form.layout()) };
+        unsafe { dealloc(self.0.as_ptr().cast(), self.form().layout()) };
     }
 }
 
@@ -543,7 +644,8 @@ impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry")
             .field("key", &self.key().escape_ascii().to_string())
-            .field("value", &self.value())
+            .field("string", &self.string())
+            .field("object", &self.object())
             .field("deadline_ms", &self.deadline_ms())
             .finish()
     }
@@ -554,6 +656,7 @@ impl NewValue<'_> {
     fn form(&self) -> (Kind, usize) {
         let len = match self {
             NewValue::Int(_) => return (Kind::Int, size_of::<i64>()),
+            NewValue::Object(_) => return (Kind::Object, size_of::<NonNull<Object>>()),
             NewValue::Bytes(bytes) => bytes.len(),
             NewValue::Shared(bytes) => bytes.len(),
         };
@@ -569,8 +672,18 @@ impl NewValue<'_> {
             NewValue::Int(value) => Bytes::from(value.to_string()),
             NewValue::Bytes(bytes) => Bytes::copy_from_slice(bytes),
             NewValue::Shared(bytes) => bytes,
+            NewValue::Object(_) => unreachable!("an object is no string"),
         }
     }
+}
+
+/// What a payload owned.
+enum Owned {
+    Nothing,
+    #[expect(dead_code, reason = "held to be dropped")]
+    Apart(Box<Apart>),
+    #[expect(dead_code, reason = "held to be dropped")]
+    Object(Box<Object>),
 }
 
 /// Hints to the processor that a line of memory will be read soon.

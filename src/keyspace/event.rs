@@ -17,6 +17,12 @@ impl Event {
         Event { class: NotifyFlags::GENERIC, name }
     }
 
+    /// An event of a native type, which are of the class that Redis has for the
+    /// types of its modules, `d`.
+    const fn native(name: &'static str) -> Event {
+        Event { class: NotifyFlags::MODULE, name }
+    }
+
     /// An event of the class `$`.
     pub(crate) const fn string(name: &'static str) -> Event {
         Event { class: NotifyFlags::STRING, name }
@@ -33,6 +39,21 @@ pub(crate) const PERSIST: Event = Event::generic("persist");
 pub(crate) const SET: Event = Event::string("set");
 /// A counter was changed.
 pub(crate) const INCRBY: Event = Event::string("incrby");
+/// A lock was acquired.
+pub(super) const LOCK: Event = Event::native("lock");
+/// An owner has released a lock.
+pub(super) const UNLOCK: Event = Event::native("unlock");
+/// Units of stock were set aside.
+pub(super) const HOLD: Event = Event::native("hold");
+/// The units of a hold are sold.
+pub(super) const CONFIRM: Event = Event::native("confirm");
+/// The units of a hold were given back.
+pub(super) const CANCEL: Event = Event::native("cancel");
+/// The units of a hold went back by themselves.
+pub(super) const HOLD_EXPIRED: Event = Event::native("holdexpired");
+/// A value has gone stale, or was said to be.
+pub(super) const STALE: Event = Event::native("stale");
+/// A key's deadline, or an owner's, has passed.
 pub(super) const EXPIRED: Event = Event { class: NotifyFlags::EXPIRED, name: "expired" };
 pub(super) const NEW: Event = Event { class: NotifyFlags::NEW, name: "new" };
 pub(super) const KEY_MISS: Event = Event { class: NotifyFlags::KEY_MISS, name: "keymiss" };

@@ -13,19 +13,39 @@ mod db;
 mod entry;
 pub(crate) mod event;
 mod expiry;
+mod firing;
+mod hold;
+mod leases;
+mod leftovers;
+mod lock;
+mod locking;
+mod object;
+mod stock;
 mod table;
+mod timers;
+mod waiters;
 mod watch;
 
 use std::mem;
 
 use crate::clock::Now;
 use crate::config::NotifyFlags;
-pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, WrongType};
-use entry::EntryRef;
-pub(crate) use entry::{Entry, NewValue, Value};
+pub(crate) use db::{Db, Deadline, PREFETCHED_MAX};
+pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;
 pub(crate) use event::{Event, Notification};
+pub(crate) use hold::{Hold, HoldItem, HoldState};
+pub(crate) use leases::Fill;
+use leases::Leases;
+use leftovers::Leftovers;
+pub(crate) use lock::LockMode;
+use lock::Room;
+pub(crate) use locking::{Acquire, Acquired, Edge};
+pub(crate) use object::Object;
+use stock::Held;
 use table::{Dismantle, Table};
+use timers::Timers;
+pub(crate) use waiters::{Signal, Ticket, Waiters, Want};
 pub(crate) use watch::Watchers;
 
 /// How many keys share a home bucket: as many as there are slots in its reach.
@@ -47,8 +67,14 @@ const VISITS_PER_FILING: usize = 8;
 /// flushes often pays for it, and nothing piles up.
 const FLUSHED_AT_ONCE_MAX: usize = 1_000;
 
+/// Tells a database from the others for as long as the server runs, although
+/// SWAPDB changes its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DatabaseId(usize);
+
 /// One numbered database.
 struct Database {
+    id: DatabaseId,
     table: Table,
     index: expiry::Index,
     /// Sum of all keys' deadlines in Unix ms, for the average TTL of INFO. 128
@@ -59,16 +85,24 @@ struct Database {
     due_prefixes: Vec<u32>,
     /// The time at which they were handed out.
     due_at_ms: u64,
+    /// What is to happen by itself and is more than the end of a key.
+    timers: Timers,
+    leases: Leases,
+    held: Held,
 }
 
 impl Database {
-    fn new(seed: u64) -> Database {
+    fn new(id: DatabaseId, seed: u64) -> Database {
         Database {
+            id,
             table: Table::new(seed),
             index: expiry::Index::new(),
             deadline_sum: 0,
             due_prefixes: Vec::new(),
             due_at_ms: 0,
+            timers: Timers::default(),
+            leases: Leases::new(),
+            held: Held::new(),
         }
     }
 
@@ -128,6 +162,21 @@ pub(crate) struct KeyspaceStats {
     pub(crate) expired: u64,
     /// Changes of keys; never reset.
     pub(crate) changes: u64,
+    /// Units of stock whose hold ended when their counter was one no longer.
+    pub(crate) stock_units_dropped: u64,
+}
+
+/// What is under way in all databases, as INFO shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NativeFigures {
+    /// Timers: owners of locks, live holds, leases, values that will go stale.
+    pub(crate) timers: usize,
+    /// Leases, those included that are only remembered.
+    pub(crate) leases: usize,
+    /// Counters that live holds have taken units off.
+    pub(crate) held_counters: usize,
+    /// Places in the queues of all keys.
+    pub(crate) waiting: usize,
 }
 
 /// Figures of one database, as INFO shows them.
@@ -191,9 +240,22 @@ pub(crate) struct Keyspace {
     origin_s: u64,
     events: Events,
     watchers: Watchers,
+    waiters: Waiters,
     stats: KeyspaceStats,
     /// Tables that are being freed a slice at a time.
     graveyard: Vec<Dismantle>,
+    /// What stood beside their keys, likewise.
+    leftovers: Vec<Leftovers>,
+    /// The last fencing token. Tokens are never given twice, also not after a
+    /// restart: they start from the wall clock in microseconds, which a server
+    /// that grants less than a million a second cannot overtake.
+    token: u64,
+    /// No timer is due before this Unix ms.
+    timers_from_ms: u64,
+    /// Ties of owners to connections that have ended, as CLIENT ID and token.
+    untied: Vec<(u64, u64)>,
+    /// Whether keys remember when they were last written.
+    write_times: bool,
     /// Entries that a sweep took out; kept for its allocation.
     due: Vec<Entry>,
     debts: Debts,
@@ -210,14 +272,20 @@ impl Keyspace {
     /// unknown to clients, since they choose the keys.
     pub(crate) fn new(count: usize, seed: u64, now: Now) -> Keyspace {
         Keyspace {
-            databases: (0..count).map(|_| Database::new(seed)).collect(),
+            databases: (0..count).map(|id| Database::new(DatabaseId(id), seed)).collect(),
             seed,
             now_ms: now.unix_ms(),
             origin_s: now.unix_s(),
             events: Events::default(),
             watchers: Watchers::default(),
+            waiters: Waiters::default(),
             stats: KeyspaceStats::default(),
             graveyard: Vec::new(),
+            leftovers: Vec::new(),
+            token: now.unix_us,
+            timers_from_ms: u64::MAX,
+            untied: Vec::new(),
+            write_times: false,
             due: Vec::new(),
             debts: Debts::default(),
             expire_next: 0,
@@ -250,6 +318,11 @@ impl Keyspace {
     /// Which event classes are published.
     pub(crate) fn set_notify(&mut self, classes: NotifyFlags) {
         self.events.classes = classes;
+    }
+
+    /// Whether keys remember, from their next writing on, when that was.
+    pub(crate) fn set_write_times(&mut self, write_times: bool) {
+        self.write_times = write_times;
     }
 
     /// Counters since the start.
@@ -293,6 +366,64 @@ impl Keyspace {
         (database.table.memory_bytes(), database.index.memory_bytes())
     }
 
+    /// What is under way that is no key.
+    pub(crate) fn native_figures(&self) -> NativeFigures {
+        let sum = |count: fn(&Database) -> usize| self.databases.iter().map(count).sum();
+        NativeFigures {
+            timers: sum(|database| database.timers.len()),
+            leases: sum(|database| database.leases.len()),
+            held_counters: sum(|database| database.held.len()),
+            waiting: self.waiters.len(),
+        }
+    }
+
+    /// The queues of those who wait for keys, to change them.
+    #[inline]
+    pub(crate) fn waiters(&mut self) -> &mut Waiters {
+        &mut self.waiters
+    }
+
+    /// The same, to look at them.
+    #[inline]
+    pub(crate) fn waiters_ref(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// Whether what a waiter wants is to be had: then its command is run again. A
+    /// key of another type is as good, since it ends the wait with an error.
+    pub(crate) fn serves(&self, db: usize, key: &[u8], want: &Want) -> bool {
+        let database = &self.databases[db];
+        let entry = database.find_live(key, self.now_ms);
+        match (want, entry.map(|entry| entry.object())) {
+            (Want::Lock { .. }, None) => true,
+            (Want::Lock { owner, mode }, Some(Some(Object::Lock(lock)))) => {
+                lock.token_of(owner).is_some() || lock.room_for(*mode) != Room::Taken
+            }
+            (Want::Lease, None) => !database.has_live_lease(key, self.now_ms),
+            (Want::Lock { .. } | Want::Lease, Some(_)) => true,
+        }
+    }
+
+    /// A fencing token that is larger than all before.
+    fn next_token(&mut self) -> u64 {
+        self.token += 1;
+        self.token
+    }
+
+    /// The ties that have ended since the last call.
+    pub(crate) fn take_untied(&mut self) -> Option<Vec<(u64, u64)>> {
+        if self.untied.is_empty() { None } else { Some(mem::take(&mut self.untied)) }
+    }
+
+    fn untie(&mut self, client_id: Option<u64>, token: u64) {
+        self.untied.extend(client_id.map(|id| (id, token)));
+    }
+
+    /// The number that a database has now.
+    pub(crate) fn number_of(&self, id: DatabaseId) -> Option<usize> {
+        self.databases.iter().position(|database| database.id == id)
+    }
+
     /// WATCH registrations.
     pub(crate) fn watchers(&mut self) -> &mut Watchers {
         &mut self.watchers
@@ -325,6 +456,8 @@ impl Keyspace {
         self.touch_watched(a, b);
         self.touch_watched(b, a);
         self.databases.swap(a, b);
+        self.waiters.signal_all(a);
+        self.waiters.signal_all(b);
         self.stats.changes += 1;
     }
 
@@ -339,6 +472,15 @@ impl Keyspace {
         database.index.clear();
         database.index.free_discarded(&mut { FLUSHED_AT_ONCE_MAX });
         database.deadline_sum = 0;
+        let mut beside = Leftovers::new(
+            mem::take(&mut database.timers),
+            mem::take(&mut database.leases),
+            mem::take(&mut database.held),
+        );
+        if beside.step(&mut { FLUSHED_AT_ONCE_MAX }) {
+            self.leftovers.push(beside);
+        }
+        self.waiters.signal_all(db);
         let keys = old.len();
         let mut dismantle = old.into_dismantle();
         if dismantle.step(&mut { FLUSHED_AT_ONCE_MAX }) {
@@ -382,17 +524,24 @@ impl Keyspace {
                 self.graveyard.pop();
             }
         }
-        !self.graveyard.is_empty()
+        while budget > 0
+            && let Some(leftovers) = self.leftovers.last_mut()
+        {
+            if !leftovers.step(&mut budget) {
+                self.leftovers.pop();
+            }
+        }
+        self.has_garbage()
     }
 
     /// Number of flushed tables and indexes that wait to be freed.
     pub(crate) fn garbage_tables(&self) -> usize {
-        self.graveyard.len()
+        self.graveyard.len() + self.leftovers.len()
     }
 
     /// Whether flushed databases wait to be freed.
     pub(crate) fn has_garbage(&self) -> bool {
-        !self.graveyard.is_empty()
+        !self.graveyard.is_empty() || !self.leftovers.is_empty()
     }
 
     /// Removes keys whose deadline has passed, earliest first in each database:
@@ -496,10 +645,11 @@ impl Keyspace {
         }
     }
 
-    /// The earliest Unix millisecond at which [`Keyspace::expire_slice`] has
-    /// something to do; 0 when it has at once.
+    /// The earliest Unix millisecond at which [`Keyspace::expire_slice`] or
+    /// [`Keyspace::fire_timers`] has something to do; 0 when it has at once.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
-        self.databases.iter().filter_map(Database::next_deadline_ms).min()
+        let keys = self.databases.iter().filter_map(Database::next_deadline_ms).min();
+        keys.into_iter().chain(self.next_timer_ms()).min()
     }
 
     /// The earliest deadline of a key that has not been removed yet, for INFO:
@@ -534,12 +684,22 @@ impl Keyspace {
     }
 }
 
+impl Database {
+    fn has_live_lease(&self, key: &[u8], now_ms: u64) -> bool {
+        self.leases.get(key).is_some_and(|lease| lease.is_live(now_ms))
+    }
+}
+
 impl Entry {
     /// The name of the value's type, as TYPE answers it.
     pub(crate) fn type_name(&self) -> &'static str {
-        match self.value() {
-            Value::Int(_) | Value::Bytes(_) => "string",
-        }
+        self.object().map_or("string", Object::type_name)
+    }
+
+    /// When the key is gone if nothing is done about it, in Unix ms: its deadline,
+    /// or that of the lock or hold that it is.
+    pub(crate) fn ends_ms(&self) -> Option<u64> {
+        self.object().and_then(Object::deadline_ms).or_else(|| self.deadline_ms())
     }
 }
 

@@ -77,7 +77,7 @@ const MUTATIONS: &[Mutation] = &[
         method: "update",
         change: |keyspace| {
             let changed = keyspace.db(0).update(b"a", event::INCRBY, |old| {
-                assert_eq!(old.expect("it is there").value(), Value::Int(1));
+                assert_eq!(old.expect("it is there").string().unwrap(), Value::Int(1));
                 Ok::<_, ()>((NewValue::Int(2), Deadline::Keep))
             });
             assert_eq!(changed, Ok(()));
@@ -135,7 +135,7 @@ const MUTATIONS: &[Mutation] = &[
         method: "take",
         change: |keyspace| {
             let taken = keyspace.db(0).take(b"b", event::DEL).expect("it is there");
-            assert_eq!(taken.value(), Value::Bytes(b"text"));
+            assert_eq!(taken.string().unwrap(), Value::Bytes(b"text"));
         },
         events: &[(0, "del", "b")],
         dirties: &[(0, "b")],

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::parse::is;
 use super::value::{ValueText, is_equal};
 use crate::commands::CommandError;
-use crate::keyspace::Value;
+use crate::keyspace::{Entry, Value};
 use crate::protocol::Args;
 
 /// Hexadecimal digits of a digest: 64 bits, leading zeros included.
@@ -73,6 +73,19 @@ impl<'a> Condition<'a> {
         }
         *self = condition;
         Ok(())
+    }
+
+    /// Whether it is true of what stands under a key. Whether anything does can be
+    /// asked of every type, a comparison only of strings.
+    #[inline]
+    pub(in crate::commands) fn admits(self, entry: Option<&Entry>) -> Result<bool, CommandError> {
+        match (self, entry) {
+            (Condition::Always, _) => Ok(true),
+            (Condition::Nx, entry) => Ok(entry.is_none()),
+            (Condition::Xx, entry) => Ok(entry.is_some()),
+            (comparison, None) => comparison.holds(None),
+            (comparison, Some(entry)) => comparison.holds(Some(entry.string()?)),
+        }
     }
 
     /// Whether it is true of the value under a key. As in Redis, a digest of

@@ -4,5 +4,6 @@
 pub(super) mod condition;
 pub(super) mod lifetime;
 pub(super) mod parse;
+pub(super) mod span;
 pub(super) mod ttl;
 pub(super) mod value;

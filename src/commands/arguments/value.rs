@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::commands::CommandError;
 use crate::config::Config;
-use crate::keyspace::{NewValue, Value};
+use crate::keyspace::{Entry, NewValue, Value, WrongType};
 use crate::protocol::number;
 
 /// Bytes of the longest number in decimal, `-9223372036854775808`.
@@ -18,6 +18,14 @@ pub(in crate::commands) fn encoded(arg: &[u8]) -> NewValue<'_> {
         Some(number) => NewValue::Int(number),
         None => NewValue::Bytes(arg),
     }
+}
+
+/// The string under a key, if there is anything.
+#[inline]
+pub(in crate::commands) fn string_of(
+    entry: Option<&Entry>,
+) -> Result<Option<Value<'_>>, WrongType> {
+    entry.map(Entry::string).transpose()
 }
 
 /// The number that a string is; 0 where there is no string.

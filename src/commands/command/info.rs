@@ -92,6 +92,11 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
             reply.bulk(b"spec");
             numbers(reply, &[("keynumidx", 0), ("firstkey", 1), ("keystep", step as i64)]);
         }
+        FindKeys::OfCommand => {
+            reply.bulk(b"unknown");
+            reply.bulk(b"spec");
+            reply.map(0);
+        }
     }
 }
 
@@ -133,7 +138,9 @@ impl LegacyRange {
                     range.last = absolute(first, last);
                     range.step = 1;
                 }
-                FindKeys::Range { .. } | FindKeys::Counted { .. } => range.is_movable = true,
+                FindKeys::Range { .. } | FindKeys::Counted { .. } | FindKeys::OfCommand => {
+                    range.is_movable = true;
+                }
             }
         }
         range

@@ -44,7 +44,15 @@ pub(super) fn write_flags(reply: &mut Reply<'_>, words: &str) {
 
 /// The keys of the request behind the subcommand's name, with their flags.
 fn keys<'a>(args: Args<'a>) -> Result<Vec<(&'a [u8], &'static str)>, CommandError> {
-    let request = args.tail(2);
+    let mut found = Vec::new();
+    find(args.tail(2), &mut found)?;
+    Ok(found)
+}
+
+fn find<'a>(
+    request: Args<'a>,
+    found: &mut Vec<(&'a [u8], &'static str)>,
+) -> Result<(), CommandError> {
     let Ok(command) = TABLE.resolve(request) else {
         return Err(CommandError::fixed("ERR Invalid command specified"));
     };
@@ -55,8 +63,16 @@ fn keys<'a>(args: Args<'a>) -> Result<Vec<(&'a [u8], &'static str)>, CommandErro
     if !spec.accepts(request) {
         return Err(CommandError::fixed("ERR Invalid number of arguments specified for command"));
     }
-    let mut found = Vec::new();
     for keys in spec.keys {
+        if matches!(keys.find, FindKeys::OfCommand) {
+            // A command may be guarded that has no keys. One that guards another
+            // may not, so that this is the only further step.
+            let guarded = request.tail(keys.first);
+            if TABLE.resolve(guarded).is_ok_and(|command| !guards(command.spec)) {
+                let _ = find(guarded, found);
+            }
+            continue;
+        }
         let words = flags_of(spec, keys, request);
         match positions(keys, request) {
             Some(positions) => {
@@ -68,7 +84,12 @@ fn keys<'a>(args: Args<'a>) -> Result<Vec<(&'a [u8], &'static str)>, CommandErro
             }
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Whether a command runs another one.
+fn guards(spec: &Spec) -> bool {
+    spec.keys.iter().any(|keys| matches!(keys.find, FindKeys::OfCommand))
 }
 
 fn args_at(args: Args<'_>, position: usize) -> &[u8] {
@@ -92,6 +113,7 @@ fn positions(spec: &KeySpec, args: Args<'_>) -> Option<impl Iterator<Item = usiz
             let end = count.checked_mul(step).and_then(|span| span.checked_add(first))?;
             (first, end - 1, step)
         }
+        FindKeys::OfCommand => return None,
     };
     (first <= last && last < args.len()).then(|| (first..=last).step_by(step))
 }

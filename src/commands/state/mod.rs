@@ -2,6 +2,7 @@
 //! clients.
 
 mod environment;
+mod grants;
 mod latency;
 mod rate;
 mod slow_log;
@@ -14,6 +15,7 @@ use super::histogram::Histogram;
 use super::table::Table;
 use crate::clock::Now;
 pub use environment::{Environment, ProcessFigures, Stopwatch};
+pub(crate) use grants::{Grant, Granted, Grants};
 use latency::LatencyMonitor;
 pub(crate) use latency::LatencySamples;
 use rate::Rate;
@@ -37,6 +39,8 @@ pub(crate) struct ServerState {
     pub(crate) latency: LatencyMonitor,
     /// CLIENT PAUSE, while it lasts.
     pub(crate) pause: Option<Pause>,
+    /// What has been granted to connections.
+    pub(crate) grants: Grants,
     /// SHUTDOWN has been called, or a signal has asked for the end.
     pub(crate) shutdown: bool,
     /// When the server started.
@@ -86,6 +90,7 @@ impl ServerState {
             slow_log: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: None,
+            grants: Grants::default(),
             shutdown: false,
             started: now,
             run_id,

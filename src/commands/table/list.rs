@@ -21,6 +21,7 @@ pub(in crate::commands) const ALL: &[&Spec] = &[
     &crate::commands::expire::EXPIRE,
     &crate::commands::expire::EXPIREAT,
     &crate::commands::pttl::EXPIRETIME,
+    &crate::commands::key_info::SPEC,
     &crate::commands::scan::KEYS,
     &crate::commands::copy::MOVE,
     &crate::commands::object::SPEC,
@@ -37,6 +38,17 @@ pub(in crate::commands) const ALL: &[&Spec] = &[
     &crate::commands::pttl::TTL,
     &crate::commands::key_type::SPEC,
     &crate::commands::del::UNLINK,
+    // lease
+    &crate::commands::lease::FAIL,
+    &crate::commands::lease::GET,
+    &crate::commands::lease::INVALIDATE,
+    &crate::commands::lease::SET,
+    // lock
+    &crate::commands::lock::ACQUIRE,
+    &crate::commands::lock::EXTEND,
+    &crate::commands::guard::SPEC,
+    &crate::commands::lock::INFO,
+    &crate::commands::lock::RELEASE,
     // pubsub
     &crate::commands::subscribe::PSUBSCRIBE,
     &crate::commands::publish::SPEC,
@@ -61,6 +73,12 @@ pub(in crate::commands) const ALL: &[&Spec] = &[
     &crate::commands::slow_log::SPEC,
     &crate::commands::swapdb::SPEC,
     &crate::commands::time::SPEC,
+    // stock
+    &crate::commands::stock::CANCEL,
+    &crate::commands::stock::CONFIRM,
+    &crate::commands::stock::EXTEND,
+    &crate::commands::stock::HOLD,
+    &crate::commands::stock::INFO,
     // string
     &crate::commands::append::SPEC,
     &crate::commands::incr::DECR,

@@ -180,6 +180,12 @@ pub enum Group {
     Pubsub,
     /// MULTI and what belongs to it.
     Transactions,
+    /// Units that are set aside.
+    Stock,
+    /// Locks with queues and fencing tokens.
+    Lock,
+    /// Values that one computes for all.
+    Lease,
 }
 
 impl Group {
@@ -192,6 +198,9 @@ impl Group {
             Group::Server => "server",
             Group::Pubsub => "pubsub",
             Group::Transactions => "transactions",
+            Group::Stock => "stock",
+            Group::Lock => "lock",
+            Group::Lease => "lease",
         }
     }
 
@@ -203,6 +212,9 @@ impl Group {
             Group::Connection => Some("connection"),
             Group::Pubsub => Some("pubsub"),
             Group::Transactions => Some("transaction"),
+            Group::Stock => Some("stock"),
+            Group::Lock => Some("lock"),
+            Group::Lease => Some("lease"),
             Group::Server => None,
         }
     }
@@ -237,6 +249,8 @@ pub enum FindKeys {
         /// Distance from one key to the next.
         step: usize,
     },
+    /// A whole command begins at the first position, with its own keys.
+    OfCommand,
 }
 
 impl KeySpec {

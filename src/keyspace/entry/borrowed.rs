@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-use super::{Entry, Header, Value};
+use super::{Entry, Header, Object, Value, WrongType};
 
 /// An entry borrowed from where only its pointer is stored.
 #[derive(Clone, Copy)]
@@ -30,14 +30,21 @@ impl<'a> EntryRef<'a> {
         unsafe { &*ptr::from_ref((*self).key()) }
     }
 
-    /// The value, for as long as the owner is borrowed.
+    /// The string, for as long as the owner is borrowed.
     #[inline]
-    pub(crate) fn value(self) -> Value<'a> {
-        match (*self).value() {
+    pub(crate) fn string(self) -> Result<Value<'a>, WrongType> {
+        Ok(match (*self).string()? {
             Value::Int(value) => Value::Int(value),
             // SAFETY: as for the key.
             Value::Bytes(bytes) => Value::Bytes(unsafe { &*ptr::from_ref(bytes) }),
-        }
+        })
+    }
+
+    /// What it holds, if that is no string, for as long as the owner is borrowed.
+    pub(crate) fn object(self) -> Option<&'a Object> {
+        // SAFETY: the object stands in a box that the entry owns, and the entry
+        // lives for `'a` without a change.
+        (*self).object().map(|object| unsafe { &*ptr::from_ref(object) })
     }
 }
 

@@ -10,10 +10,13 @@ pub(super) const KEY_SHORT_BYTES_MAX: usize = (1 << KEY_BITS) - 1;
 pub(super) const FLAG_BITS: u32 = 8;
 pub(super) const KEY_BITS: u32 = 13;
 const VALUE_BITS: u32 = 11;
-const KIND_MASK: u32 = 0x0f;
-pub(super) const RAW: u32 = 1 << 4;
-pub(super) const DEADLINE: u32 = 1 << 5;
+const KIND_MASK: u32 = 0x03;
 pub(super) const LARGE_KEY: u32 = 1 << 6;
+pub(super) const RAW: u32 = 1 << 7;
+
+/// The flags of the trailing fields, in the order in which these stand.
+const TRAILING: u32 = 0x3c;
+const TRAILING_BYTES: usize = size_of::<u64>();
 
 const _: () = assert!(FLAG_BITS + KEY_BITS + VALUE_BITS == u32::BITS);
 const _: () = assert!(INLINE_BYTES_MAX < 1 << VALUE_BITS);
@@ -23,12 +26,40 @@ const ALIGN: usize = 8;
 
 const HEADER_BYTES: usize = 8;
 
+/// A number that an entry has only when it needs it, behind its payload.
+///
+/// The flag of the deadline is the lowest, so that nothing stands before what
+/// nearly every look-up reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Field {
+    /// When the key ceases to exist, in Unix ms.
+    Deadline = 1 << 2,
+    /// When the value was last written, in Unix ms.
+    Written = 1 << 3,
+    /// When the value goes stale, in Unix ms.
+    Fresh = 1 << 4,
+    /// The value's version.
+    Version = 1 << 5,
+}
+
+impl Field {
+    pub(super) const ALL: [Field; 4] =
+        [Field::Deadline, Field::Written, Field::Fresh, Field::Version];
+
+    #[inline]
+    pub(super) const fn flag(self) -> u32 {
+        self as u32
+    }
+}
+
 /// The decoded first half of a header: all that decides the layout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) kind: Kind,
     pub(super) raw: bool,
-    pub(super) deadline: bool,
+    /// The flags of the trailing fields that are there.
+    pub(super) trailing: u32,
     pub(super) key_len: usize,
     pub(super) payload_len: usize,
 }
@@ -42,9 +73,16 @@ pub(super) enum Kind {
     Inline,
     /// A `Box<Apart>`.
     Apart,
+    /// A `Box<Object>`: what is no string.
+    Object,
 }
 
 impl Form {
+    /// Without trailing fields.
+    pub(super) const fn plain(kind: Kind, key_len: usize, payload_len: usize) -> Form {
+        Form { kind, raw: false, trailing: 0, key_len, payload_len }
+    }
+
     /// The form that a header and the key's length make up.
     #[inline]
     pub(super) fn unpack(shape: u32, key_len: usize) -> Form {
@@ -52,23 +90,20 @@ impl Form {
         Form {
             kind,
             raw: shape & RAW != 0,
-            deadline: shape & DEADLINE != 0,
+            trailing: shape & TRAILING,
             key_len,
             payload_len: match kind {
                 Kind::Inline => (shape >> (FLAG_BITS + KEY_BITS)) as usize,
-                Kind::Int | Kind::Apart => 8,
+                Kind::Int | Kind::Apart | Kind::Object => 8,
             },
         }
     }
 
     /// The first half of the header; a large key's length is not in it.
     pub(super) const fn pack(self) -> u32 {
-        let mut shape = self.kind as u32;
+        let mut shape = self.kind as u32 | self.trailing;
         if self.raw {
             shape |= RAW;
-        }
-        if self.deadline {
-            shape |= DEADLINE;
         }
         if self.key_len > KEY_SHORT_BYTES_MAX {
             shape |= LARGE_KEY;
@@ -82,18 +117,45 @@ impl Form {
     }
 
     #[inline]
+    pub(super) const fn has(self, field: Field) -> bool {
+        self.trailing & field.flag() != 0
+    }
+
+    /// The same with this field, or without it.
+    #[must_use]
+    pub(super) const fn with(self, field: Field, present: bool) -> Form {
+        let others = self.trailing & !field.flag();
+        Form { trailing: if present { others | field.flag() } else { others }, ..self }
+    }
+
+    #[inline]
     pub(super) const fn payload_offset(self) -> usize {
         let large = self.key_len > KEY_SHORT_BYTES_MAX;
         HEADER_BYTES + if large { size_of::<u64>() } else { 0 } + self.key_len
     }
 
+    /// Where the first trailing field stands, if there is one.
     #[inline]
-    pub(super) const fn deadline_offset(self) -> usize {
+    const fn trailing_offset(self) -> usize {
         (self.payload_offset() + self.payload_len).next_multiple_of(ALIGN)
     }
 
+    /// Where the field stands, if it is there.
+    #[inline]
+    pub(super) const fn offset(self, field: Field) -> usize {
+        let before = self.trailing & (field.flag() - 1);
+        self.trailing_offset() + TRAILING_BYTES * before.count_ones() as usize
+    }
+
+    /// Whether the trailing fields are the same and stand at the same place,
+    /// which makes the sizes the same too.
+    #[inline]
+    pub(super) const fn trails_like(self, other: Form) -> bool {
+        self.trailing == other.trailing && self.trailing_offset() == other.trailing_offset()
+    }
+
     pub(super) const fn size(self) -> usize {
-        self.deadline_offset() + if self.deadline { size_of::<u64>() } else { 0 }
+        self.trailing_offset() + TRAILING_BYTES * self.trailing.count_ones() as usize
     }
 
     pub(super) fn layout(self) -> Layout {
@@ -107,7 +169,8 @@ impl Kind {
         match shape & KIND_MASK {
             0 => Kind::Int,
             1 => Kind::Inline,
-            _ => Kind::Apart,
+            2 => Kind::Apart,
+            _ => Kind::Object,
         }
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn bytes(entry: &Entry) -> &[u8] {
-    match entry.value() {
+    match entry.string().unwrap() {
         Value::Bytes(bytes) => bytes,
         Value::Int(_) => panic!("a number"),
     }
@@ -74,7 +74,7 @@ fn appending_moves_the_buffer_seldom() {
 }
 
 fn bytes_or_null(entry: &Entry) -> *const u8 {
-    match entry.value() {
+    match entry.string().unwrap() {
         Value::Bytes(bytes) => bytes.as_ptr(),
         Value::Int(_) => ptr::null(),
     }
@@ -129,7 +129,7 @@ fn random_changes_agree_with_a_model() {
             2 => {
                 let number = random.i64(..);
                 value = number.to_string().into_bytes();
-                raw = matches!(entry.value(), Value::Int(_)) && raw;
+                raw = matches!(entry.string().unwrap(), Value::Int(_)) && raw;
                 entry.set_int(number);
             }
             3 => {
@@ -152,7 +152,7 @@ fn random_changes_agree_with_a_model() {
                     value.resize(value.len().max(offset + data.len()), 0);
                     value[offset..offset + data.len()].copy_from_slice(&data);
                     raw = true;
-                } else if matches!(entry.value(), Value::Int(_)) {
+                } else if matches!(entry.string().unwrap(), Value::Int(_)) {
                     raw = false;
                 }
                 entry.write_at(offset, &data);
@@ -160,7 +160,7 @@ fn random_changes_agree_with_a_model() {
             _ => entry.set_raw(raw),
         }
         assert_eq!(entry.key(), key);
-        match entry.value() {
+        match entry.string().unwrap() {
             Value::Int(number) => assert_eq!(number.to_string().as_bytes(), value),
             Value::Bytes(bytes) => assert_eq!(bytes, value),
         }

@@ -28,7 +28,7 @@ impl Table {
     }
 
     fn value(&self, key: &[u8]) -> Option<i64> {
-        match self.find(self.hash(key), key)?.value() {
+        match self.find(self.hash(key), key)?.string().unwrap() {
             Value::Int(value) => Some(value),
             Value::Bytes(_) => None,
         }
@@ -165,7 +165,7 @@ fn agrees_with_a_map() {
                     let known = model.remove(&key);
                     assert_eq!(removed.is_some(), known.is_some());
                     if let (Some(entry), Some((value, deadline_ms))) = (removed, known) {
-                        assert_eq!(entry.value(), Value::Int(value));
+                        assert_eq!(entry.string().unwrap(), Value::Int(value));
                         assert_eq!(entry.deadline_ms(), deadline_ms);
                     }
                 }
@@ -175,7 +175,7 @@ fn agrees_with_a_map() {
                     assert!(earliest_ms.is_none_or(|left_ms| left_ms > now_ms));
                     for entry in due.drain(..) {
                         let (value, deadline_ms) = model.remove(entry.key()).expect("known");
-                        assert_eq!(entry.value(), Value::Int(value));
+                        assert_eq!(entry.string().unwrap(), Value::Int(value));
                         assert!(deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms));
                     }
                     if let Some((_, Some(deadline_ms))) = model.get(&key) {
@@ -366,7 +366,7 @@ fn random_entries_are_evenly_chosen() {
     let mut chosen = vec![0_u32; count];
     for _ in 0..count * 50 {
         let entry = table.random(&mut random).expect("not empty");
-        if let Value::Int(number) = entry.value() {
+        if let Value::Int(number) = entry.string().unwrap() {
             chosen[number as usize] += 1;
         }
     }

@@ -1,0 +1,134 @@
+//! What has been granted to a connection and must not outlive it: locks that are
+//! tied to it, and locks and leases of which it has not been told yet.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::keyspace::{DatabaseId, Keyspace};
+
+/// What is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Granted {
+    /// One hold of a lock.
+    Lock,
+    /// The lease on a key.
+    Lease,
+}
+
+/// One grant.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    /// What.
+    pub(crate) granted: Granted,
+    /// In which database, whatever its number is by now.
+    pub(crate) db: DatabaseId,
+    /// On which key.
+    pub(crate) key: Box<[u8]>,
+    /// With which token.
+    pub(crate) token: u64,
+}
+
+/// Where a tied lock is.
+type Tie = (DatabaseId, Box<[u8]>);
+
+/// All grants that depend on a connection, by CLIENT ID.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    /// Made by the command that runs now.
+    new: Vec<Grant>,
+    /// Those whose replies have not been handed to the transport whole, each with
+    /// the place in all of the client's output at which its reply ends. Bounded by
+    /// the output, which is.
+    unsent: HashMap<u64, VecDeque<(u64, Grant)>>,
+    /// By token. Bounded by `client-tied-max`.
+    tied: HashMap<u64, BTreeMap<u64, Tie>>,
+}
+
+impl Grants {
+    /// Notes what the command that runs has granted.
+    pub(crate) fn push(&mut self, grant: Grant) {
+        self.new.push(grant);
+    }
+
+    /// Ties a lock to a connection.
+    pub(crate) fn tie(&mut self, client_id: u64, token: u64, db: DatabaseId, key: &[u8]) {
+        self.tied.entry(client_id).or_default().insert(token, (db, key.into()));
+    }
+
+    /// How many locks are tied to a connection.
+    pub(crate) fn tied_count(&self, client_id: u64) -> usize {
+        self.tied.get(&client_id).map_or(0, BTreeMap::len)
+    }
+
+    /// Forgets ties that have ended, given as CLIENT ID and token.
+    pub(crate) fn forget_ties(&mut self, untied: &[(u64, u64)]) {
+        for (client_id, token) in untied {
+            if let Some(ties) = self.tied.get_mut(client_id) {
+                ties.remove(token);
+                if ties.is_empty() {
+                    self.tied.remove(client_id);
+                }
+            }
+        }
+    }
+
+    /// Forgets a connection's ties to locks that are no longer what they were: a
+    /// flush ends them without naming them.
+    pub(crate) fn prune_ties(&mut self, client_id: u64, keyspace: &mut Keyspace) {
+        let Some(ties) = self.tied.get_mut(&client_id) else { return };
+        ties.retain(|token, (id, key)| {
+            let number = keyspace.number_of(*id);
+            number.is_some_and(|number| keyspace.db(number).is_tied(key, *token, client_id))
+        });
+    }
+
+    /// The command has been answered, up to this place in all of the client's
+    /// output; `None`: the client did not want an answer.
+    #[inline]
+    pub(crate) fn note_answered(&mut self, client_id: u64, end: Option<u64>) {
+        if self.new.is_empty() {
+            return;
+        }
+        let new = self.new.drain(..);
+        if let Some(end) = end {
+            self.unsent.entry(client_id).or_default().extend(new.map(|grant| (end, grant)));
+        }
+    }
+
+    /// So many bytes of the client's output have been handed to the transport in
+    /// all.
+    #[inline]
+    pub(crate) fn note_sent(&mut self, client_id: u64, sent: u64) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        let Some(unsent) = self.unsent.get_mut(&client_id) else { return };
+        while unsent.front().is_some_and(|(end, _)| *end <= sent) {
+            unsent.pop_front();
+        }
+        if unsent.is_empty() {
+            self.unsent.remove(&client_id);
+        }
+    }
+
+    /// The connection has ended: what it was not told of was never its, and what
+    /// is tied to it ends.
+    pub(crate) fn give_back(&mut self, client_id: u64, keyspace: &mut Keyspace) {
+        for (_, grant) in self.unsent.remove(&client_id).into_iter().flatten() {
+            let Some(number) = keyspace.number_of(grant.db) else { continue };
+            let mut db = keyspace.db(number);
+            match grant.granted {
+                Granted::Lock => {
+                    db.release_token(&grant.key, grant.token);
+                }
+                Granted::Lease => {
+                    db.fail_lease(&grant.key, grant.token);
+                }
+            }
+        }
+        for (token, (id, key)) in self.tied.remove(&client_id).into_iter().flatten() {
+            if let Some(number) = keyspace.number_of(id) {
+                keyspace.db(number).release_tied(&key, token, client_id);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Clients whose commands wait: parking them, and running their commands again,
+//! in order of arrival, when what they wait for is there, when their time is over,
+//! or when somebody has ended their wait.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::turn::Flow;
+use crate::clients::{ClientKey, Parked, Wake};
+use crate::commands::{Wait, events};
+use crate::keyspace::Signal;
+use crate::protocol::{Args, Parsed};
+
+impl Engine {
+    /// Parks a client whose command has answered that it must wait. One that has
+    /// waited already and is to wait on keeps its place and its deadline.
+    pub(super) fn park(&mut self, key: ClientKey, args: Args<'_>, wait: Wait) {
+        let client = &mut self.clients[key];
+        if matches!(client.parked, Some(Parked::Waiting { .. })) {
+            return;
+        }
+        let longest = self.now.monotonic + Duration::from_millis(self.config.max_wait_ms);
+        let deadline = wait.deadline.map_or(longest, |deadline| deadline.min(longest));
+        client.parked = Some(Parked::Waiting { deadline });
+        let (id, db) = (client.id, client.db);
+        let ticket = wait.on.and_then(|(keys, want)| {
+            let keys = keys.iter().map(|&at| &args[at]);
+            self.keyspace.waiters().join(key, db, keys, &want, self.now.monotonic)
+        });
+        self.waits.insert((deadline, id), (key, ticket));
+    }
+
+    /// Holds back a client whose command CLIENT PAUSE does not let through.
+    pub(super) fn hold_back(&mut self, key: ClientKey) {
+        let arrival = self.next_paused;
+        self.next_paused += 1;
+        self.clients[key].parked = Some(Parked::Paused { arrival });
+        self.paused.insert(arrival, key);
+    }
+
+    /// Takes a parked client out of every queue that it is in.
+    pub(super) fn leave_wait(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        match client.parked.take() {
+            Some(Parked::Waiting { deadline }) => {
+                if let Some((_, Some(ticket))) = self.waits.remove(&(deadline, client.id)) {
+                    self.keyspace.waiters().leave(ticket);
+                }
+            }
+            Some(Parked::Paused { arrival }) => {
+                self.paused.remove(&arrival);
+            }
+            None => {}
+        }
+    }
+
+    /// Follows up a change that no command has made: a deadline, a disconnect.
+    pub(super) fn follow_up(&mut self) {
+        events::deliver(&mut self.keyspace, &mut self.clients, &self.config);
+        self.settle();
+        self.serve();
+    }
+
+    /// Whether somebody's turn may have come. While CLIENT PAUSE lasts, nobody's
+    /// does: what waits for a key changes keys when it is run.
+    #[inline]
+    pub(super) fn has_to_serve(&self) -> bool {
+        self.clients.has_unblocked()
+            || self.keyspace.waiters_ref().has_signals() && !self.is_pausing()
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.server.pause.is_some_and(|pause| pause.until > self.now.monotonic)
+            && !self.server.shutdown
+    }
+
+    /// Serves those whose turn has come, in order, until nobody's has. Each runs
+    /// the one request that has waited; what it has sent after that comes with the
+    /// backlog. So one that is served can make it another's turn, and that one
+    /// another's, in a loop that every waiting client leaves once.
+    pub(super) fn serve(&mut self) {
+        loop {
+            if let Some((key, id)) = self.clients.take_unblocked() {
+                if let Some(client) = self.clients.get_mut(key).filter(|client| client.id == id) {
+                    let wake = std::mem::take(&mut client.wake);
+                    self.wake(key, wake);
+                }
+                continue;
+            }
+            if self.is_pausing() {
+                return;
+            }
+            match self.keyspace.waiters().take_signal() {
+                None => return,
+                Some(Signal::Waiter(key)) => {
+                    self.serve_one(key);
+                }
+                Some(Signal::Queue(queue)) => {
+                    while let Some((key, want, db, name)) = self.keyspace.waiters_ref().front(queue)
+                        && self.keyspace.serves(db, name, want)
+                    {
+                        if self.serve_one(key) == Flow::Parked {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs the command of a client that waits for a key. What the client waits
+    /// for is its own until it has it or gives up, so that it keeps its place if
+    /// the command finds that it has to wait on.
+    fn serve_one(&mut self, key: ClientKey) -> Flow {
+        let Some(client) = self.clients.get_mut(key) else { return Flow::Parked };
+        if !matches!(client.parked, Some(Parked::Waiting { .. })) {
+            return Flow::Parked;
+        }
+        if client.is_closing() {
+            self.leave_wait(key);
+            return Flow::Next;
+        }
+        client.wake = Wake::Ready;
+        self.run_waited(key)
+    }
+
+    /// Ends a client's wait and runs its command again.
+    pub(super) fn wake(&mut self, key: ClientKey, wake: Wake) {
+        self.leave_wait(key);
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.wake = wake;
+        self.run_waited(key);
+    }
+
+    /// Runs the request that has waited, and leaves what came after it to the
+    /// backlog.
+    fn run_waited(&mut self, key: ClientKey) -> Flow {
+        let limits = self.limits(key);
+        let Some((client, pool)) = self.clients.with_pool(key) else { return Flow::Next };
+        let Some(mut unread) = client.unread.take() else { return Flow::Next };
+        if client.is_closing() {
+            return Flow::Next;
+        }
+        let mut out = client.output.take(pool);
+        let mut request = std::mem::take(&mut self.waited_request);
+        self.server.lap_ns();
+        // It was cut out of the same bytes when it was first run.
+        let mut flow = Flow::Next;
+        if let Ok(Parsed::Complete { consumed }) =
+            request.parse(&unread.bytes, &mut unread.progress, &limits)
+        {
+            flow = self.run_one(key, request.args(&unread.bytes), &mut out);
+            if flow == Flow::Next {
+                self.leave_wait(key);
+                unread.bytes.drain(..consumed);
+            }
+        }
+        self.waited_request = request;
+        self.finish_batch(key, out);
+        let Some(client) = self.clients.get_mut(key) else { return flow };
+        if !unread.bytes.is_empty() {
+            client.unread = Some(unread);
+            if flow == Flow::Next {
+                self.list_backlog(key);
+            }
+        } else {
+            self.resume_if_wanted(key);
+        }
+        flow
+    }
+
+    /// Ends the waits whose time is over.
+    pub(super) fn wake_due(&mut self) {
+        // Who waits again at once, for no time, is due again in the next turn.
+        for _ in 0..self.waits.len() {
+            let Some((&(deadline, _), &(key, _))) = self.waits.first_key_value() else { break };
+            if deadline > self.now.monotonic && !self.server.shutdown {
+                break;
+            }
+            self.wake(key, Wake::TimedOut);
+            self.serve();
+        }
+    }
+}
