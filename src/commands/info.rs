@@ -370,6 +370,13 @@ fn tollgate(context: &mut Context<'_>, text: &mut Text) {
     let overdue_ms = keyspace.earliest_deadline_ms().map_or(0, |due| now_ms.saturating_sub(due));
     text.field("expiry_overdue_ms", overdue_ms);
     text.field("garbage_tables", keyspace.garbage_tables());
+    let native = keyspace.native_figures();
+    text.field("timers", native.timers);
+    text.field("leases", native.leases);
+    text.field("stock_held_counters", native.held_counters);
+    text.field("stock_units_dropped", keyspace.stats().stock_units_dropped);
+    text.field("waiting_places", native.waiting);
+    text.field("wakeups", stats.wakeups);
     let (mut table_bytes, mut index_bytes) = (0, 0);
     for db in 0..keyspace.database_count() {
         let (table, index) = keyspace.overhead_bytes_of(db);

@@ -256,6 +256,7 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         deadline_ms: stale.after(fresh_until_ms, "lease.set")?,
         fresh_until_ms: (stale.ms > 0).then_some(fresh_until_ms),
     };
+    context.db.peek_string(key)?;
     let stored = context.db.fill(key, token, fill);
     context.reply.integer(if stored { 1 } else { NOT_YOURS });
     Ok(Outcome::Done)
@@ -270,6 +271,7 @@ fn fail(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         return Err(CommandError::WrongArity { command: "lease.fail".to_owned() });
     }
     let (key, token) = (&args[1], span::positive(&args[2], "token")?);
+    context.db.peek_string(key)?;
     let was_live = context.db.lease(key).is_some_and(|lease| lease.token == token);
     let given_up = context.db.fail_lease(key, token);
     if let Some(message) = args.get(3).filter(|_| was_live) {

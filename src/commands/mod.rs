@@ -174,6 +174,7 @@ pub(crate) struct Context<'a> {
 #[inline]
 pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>) -> Outcome {
     let mark = context.reply.len();
+    let is_first_run = context.wake == Wake::First;
     let begun_ns = context.server.read_at_ns;
     let result = (command.spec.handler)(context, args);
     let time_ns = context.server.lap_ns().saturating_sub(begun_ns);
@@ -186,7 +187,9 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
             Outcome::Done
         }
         Ok(wait) => {
-            feed_monitors(context, command, args);
+            if is_first_run {
+                feed_monitors(context, command, args);
+            }
             return wait;
         }
         Err(error) => {
@@ -204,7 +207,9 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
     if context.config.latency_tracking {
         context.server.latencies[command.id].get_or_insert_default().record(time_ns);
     }
-    feed_monitors(context, command, args);
+    if is_first_run {
+        feed_monitors(context, command, args);
+    }
     note_slow(context, command, args, time_ns / 1_000);
     outcome
 }

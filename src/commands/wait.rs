@@ -36,7 +36,7 @@ fn wait(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let replicas = integer(&args[1])?;
     let timeout = timeout_ms(&args[2])?;
     match context.wake {
-        Wake::First if replicas > 0 && !context.in_transaction => {
+        Wake::First | Wake::Ready if replicas > 0 && !context.in_transaction => {
             let deadline =
                 (!timeout.is_zero()).then(|| context.now.monotonic.saturating_add(timeout));
             Ok(Outcome::Wait(Box::new(Wait { deadline, on: None })))

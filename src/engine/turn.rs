@@ -264,7 +264,8 @@ impl Engine {
             return Some(now);
         }
         let wait = self.waits.first_key_value().map(|((deadline, _), _)| *deadline);
-        let pause = self.server.pause.filter(|_| !self.paused.is_empty()).map(|pause| pause.until);
+        let is_holding_back = !self.paused.is_empty() || self.keyspace.waiters_ref().has_signals();
+        let pause = self.server.pause.filter(|_| is_holding_back).map(|pause| pause.until);
         let expiry = self.keyspace.next_deadline_ms().map(|deadline_ms| {
             let left_us = deadline_ms.saturating_mul(1_000).saturating_sub(self.now.unix_us);
             now.saturating_add(Duration::from_micros(left_us))

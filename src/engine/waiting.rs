@@ -144,6 +144,7 @@ impl Engine {
         let mut out = client.output.take(pool);
         let mut request = std::mem::take(&mut self.waited_request);
         self.server.lap_ns();
+        self.server.stats.wakeups += 1;
         // It was cut out of the same bytes when it was first run.
         let mut flow = Flow::Next;
         if let Ok(Parsed::Complete { consumed }) =

@@ -41,6 +41,8 @@ pub(crate) struct ServerStats {
     pub(crate) turns_over_1ms: u64,
     /// The longest loop turn, waiting not included.
     pub(crate) turn_longest: Duration,
+    /// Commands that had waited and were run again.
+    pub(crate) wakeups: u64,
     /// Wrong passwords.
     pub(crate) auth_failures: u64,
 }
