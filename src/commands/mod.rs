@@ -3,6 +3,30 @@
 //! A file holds the command's [`Spec`] (what COMMAND, the gates and the
 //! documentation are made from), its handler and its tests. To add a command,
 //! write its file, and add a `mod` line here and one line to the list in `list.rs`.
+//!
+//! # Locks, holds and leases as keys
+//!
+//! A lock that somebody owns is a key of type `lock`, a hold one of type `hold`:
+//! objects that stand apart from their entry. A lease is no key but an annotation
+//! beside one, with a value under that or without. What ends by itself (an owner's
+//! time, a hold, a lease, the freshness of a value) has a timer, which fires before
+//! anything else that happens in its millisecond.
+//!
+//! | | a lock | a hold | a leased key |
+//! |---|---|---|---|
+//! | TYPE | `lock` | `hold` | as without the lease: `string` or `none` |
+//! | EXISTS, SCAN, KEYS, DBSIZE, RANDOMKEY | a key while somebody owns it | a key until it is forgotten | only if it has a value |
+//! | TTL, PTTL, EXPIRETIME | the longest time of its owners | until the units go back; ended, until it is forgotten | of the value: fresh and stale time together |
+//! | EXPIRE, PEXPIRE, EXPIREAT, PERSIST | 0, nothing changes: LOCK.EXTEND | 0, nothing changes: STOCK.EXTEND | of the value; the lease stays |
+//! | DEL, UNLINK, or SET, COPY REPLACE, RENAME onto it | free; the next in line gets it, or WRONGTYPE where another type stands now | live: its units go back; ended: forgotten | the lease is void |
+//! | RENAME, COPY, MOVE of it | refused | refused | the value; a lease does not go along, and moving the value away voids it |
+//! | GET, INCR, APPEND and other commands for strings | WRONGTYPE | WRONGTYPE | of the value; writing voids the lease |
+//! | SWAPDB | goes with its database; who waits, waits on in the database of that number | with its database | with its database |
+//! | FLUSHDB, FLUSHALL | free | gone, as its counters are | void |
+//! | WATCH | changes with each acquire, release, extension and end | with each change | with the value, not with the lease |
+//! | events | `lock`, `unlock`, `expire`, `expired` of an owner, `del` | `hold`, `confirm`, `cancel`, `holdexpired`, `expire`, `expired`, `del` | of the value, and `stale` |
+//! | OBJECT ENCODING | `raw` | `raw` | of the value |
+//! | MEMORY USAGE | with its owners | with its items | of the value |
 
 mod acl;
 mod append;
