@@ -129,6 +129,7 @@ impl Engine {
 
     /// Runs one request and follows up what it has changed, but for those whose
     /// waits it has ended.
+    #[inline]
     pub(super) fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
         let mark = out.len();
         let flow = self.dispatch(key, args, out);
@@ -174,6 +175,7 @@ impl Engine {
     /// Follows up what commands or expiry have changed: tells those who WATCH,
     /// and applies a new configuration. Keyspace events have been delivered
     /// already: inside EXEC that has to be after each command.
+    #[inline]
     pub(super) fn settle(&mut self) {
         if let Some(dirtied) = self.keyspace.watchers().take_dirtied() {
             for key in dirtied {

@@ -78,6 +78,7 @@ impl Engine {
     /// the one request that has waited; what it has sent after that comes with the
     /// backlog. So one that is served can make it another's turn, and that one
     /// another's, in a loop that every waiting client leaves once.
+    #[cold]
     pub(super) fn serve(&mut self) {
         loop {
             if let Some((key, id)) = self.clients.take_unblocked() {
@@ -134,6 +135,7 @@ impl Engine {
 
     /// Runs the request that has waited, and leaves what came after it to the
     /// backlog.
+    #[cold]
     fn run_waited(&mut self, key: ClientKey) -> Flow {
         let limits = self.limits(key);
         let Some((client, pool)) = self.clients.with_pool(key) else { return Flow::Next };

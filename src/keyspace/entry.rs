@@ -447,13 +447,15 @@ impl Entry {
     #[inline]
     fn set_field(&mut self, field: Field, number: Option<u64>) {
         let form = self.form();
-        if number.is_none() && !form.has(field) {
-            return;
-        }
-        let form = form.with(field, number.is_some());
-        self.reshape(form);
-        if let Some(number) = number {
-            self.write_field(form, field, number);
+        match (number, form.has(field)) {
+            (Some(number), true) => self.write_field(form, field, number),
+            (Some(number), false) => {
+                let form = form.with(field, true);
+                self.reshape(form);
+                self.write_field(form, field, number);
+            }
+            (None, true) => self.reshape(form.with(field, false)),
+            (None, false) => {}
         }
     }
 

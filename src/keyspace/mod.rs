@@ -411,6 +411,7 @@ impl Keyspace {
     }
 
     /// The ties that have ended since the last call.
+    #[inline]
     pub(crate) fn take_untied(&mut self) -> Option<Vec<(u64, u64)>> {
         if self.untied.is_empty() { None } else { Some(mem::take(&mut self.untied)) }
     }
