@@ -581,19 +581,24 @@ impl<'a> Db<'a> {
     /// The one place that every change passes.
     #[inline]
     pub(super) fn announce(&mut self, key: &[u8], event: Event) {
-        self.touch(key);
+        // What happens by itself is news to the client whose command it is found by.
+        let by_itself = event == event::EXPIRED || event == event::HOLD_EXPIRED;
+        self.touch(key, !by_itself);
         self.notify(key, event);
     }
 
     /// The part of [`Db::announce`] that a change without an event has too.
     #[inline]
-    pub(super) fn touch(&mut self, key: &[u8]) {
+    pub(super) fn touch(&mut self, key: &[u8], by_command: bool) {
         self.keyspace.stats.changes += 1;
         if !self.keyspace.watchers.is_empty() {
             self.keyspace.watchers.touch(self.index, key);
         }
         if !self.keyspace.waiters.is_empty() {
             self.keyspace.waiters.signal(self.index, key);
+        }
+        if self.keyspace.changes.are_wanted {
+            self.keyspace.changes.note(key, by_command);
         }
     }
 

@@ -141,7 +141,8 @@ impl Db<'_> {
 
     /// The value has just gone stale by itself.
     pub(super) fn note_stale(&mut self, key: &[u8]) {
-        self.announce(key, event::STALE);
+        self.touch(key, false);
+        self.notify(key, event::STALE);
     }
 
     /// Says when the value under a key, which must be there, goes stale.

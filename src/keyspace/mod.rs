@@ -9,6 +9,7 @@
 //! writes there, or [`Keyspace::expire_slice`], which walks the deadline index
 //! to the millisecond. Commands that only read pass it over.
 
+mod changes;
 mod db;
 mod entry;
 pub(crate) mod event;
@@ -30,6 +31,8 @@ use std::mem;
 
 use crate::clock::Now;
 use crate::config::NotifyFlags;
+pub(crate) use changes::Change;
+use changes::Changes;
 pub(crate) use db::{Db, Deadline, PREFETCHED_MAX};
 pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;
@@ -241,6 +244,7 @@ pub(crate) struct Keyspace {
     events: Events,
     watchers: Watchers,
     waiters: Waiters,
+    changes: Changes,
     stats: KeyspaceStats,
     /// Tables that are being freed a slice at a time.
     graveyard: Vec<Dismantle>,
@@ -279,6 +283,7 @@ impl Keyspace {
             events: Events::default(),
             watchers: Watchers::default(),
             waiters: Waiters::default(),
+            changes: Changes::default(),
             stats: KeyspaceStats::default(),
             graveyard: Vec::new(),
             leftovers: Vec::new(),
@@ -449,6 +454,17 @@ impl Keyspace {
         self.events.take()
     }
 
+    /// Whether changes are noted for [`Keyspace::take_changes`].
+    pub(crate) fn want_changes(&mut self, are_wanted: bool) {
+        self.changes.are_wanted = are_wanted;
+    }
+
+    /// Takes the changes since the last call, if they are wanted.
+    #[inline]
+    pub(crate) fn take_changes(&mut self) -> Option<Vec<Change>> {
+        self.changes.take()
+    }
+
     /// Exchanges two databases; clients connected to one see the other's keys.
     pub(crate) fn swap(&mut self, a: usize, b: usize) {
         if a == b {
@@ -467,6 +483,7 @@ impl Keyspace {
     /// there were.
     pub(crate) fn flush(&mut self, db: usize) -> usize {
         self.touch_watched(db, db);
+        self.changes.note_flush();
         let database = &mut self.databases[db];
         let old = mem::replace(&mut database.table, Table::new(self.seed));
         database.due_prefixes = Vec::new();

@@ -250,6 +250,7 @@ const NOT_MUTATIONS: &[&str] = &[
     "keyspace",
     "look",
     "mark_raw", // a part of the change that made the value
+    "note_changed",
     "notify",
     "other",
     "peek",
@@ -263,8 +264,10 @@ const NOT_MUTATIONS: &[&str] = &[
     "reset_stats",
     "set_notify",
     "set_now",
+    "take_changes",
     "take_notifications",
     "take_stored_due",
+    "want_changes",
     "watchers",
 ];
 
@@ -289,6 +292,58 @@ fn every_mutation_counts_dirties_its_watchers_and_emits_its_events() {
         let dirtied: BTreeSet<_> = dirtied.into_iter().map(|watcher| WATCHED[watcher]).collect();
         assert_eq!(dirtied, mutation.dirties.iter().copied().collect(), "{name}: watchers");
     }
+}
+
+#[test]
+fn every_mutation_is_noted_for_client_side_caches() {
+    for (number, mutation) in MUTATIONS.iter().enumerate() {
+        let name = format!("{number}: {}", mutation.method);
+        let mut keyspace = prepared();
+        keyspace.want_changes(true);
+        (mutation.change)(&mut keyspace);
+        let changes = keyspace.take_changes().unwrap_or_default();
+        let (mut noted, mut expired) = (BTreeSet::new(), BTreeSet::new());
+        for change in &changes {
+            match change {
+                Change::Key { name, by_command } => {
+                    noted.insert(&**name);
+                    if !by_command {
+                        expired.insert(&**name);
+                    }
+                }
+                Change::Flush => assert_eq!(mutation.method, "flush"),
+            }
+        }
+        // SWAPDB is not noted, as in Redis; and a flush not key by key.
+        let expected: BTreeSet<&[u8]> = match mutation.method {
+            "swap" | "flush" => BTreeSet::new(),
+            _ => mutation.dirties.iter().map(|(_, key)| key.as_bytes()).collect(),
+        };
+        assert_eq!(noted, expected, "{name}");
+        let expected: BTreeSet<&[u8]> = mutation
+            .events
+            .iter()
+            .filter(|(_, event, _)| *event == "expired")
+            .map(|(_, _, key)| key.as_bytes())
+            .collect();
+        assert_eq!(expired, expected, "{name}: of their own accord");
+    }
+}
+
+#[test]
+fn changes_are_noted_only_while_they_are_wanted_and_a_flush_of_all_once() {
+    let mut keyspace = prepared();
+    keyspace.db(0).store(b"a", NewValue::Int(2), Deadline::Never, event::SET);
+    keyspace.db(0).note_changed(b"a");
+    keyspace.flush(1);
+    assert_eq!(keyspace.take_changes(), None);
+    keyspace.want_changes(true);
+    keyspace.db(0).note_changed(b"b");
+    keyspace.flush(0);
+    keyspace.flush(1);
+    let stale = Change::Key { name: Box::from(&b"b"[..]), by_command: false };
+    assert_eq!(keyspace.take_changes(), Some(vec![stale, Change::Flush]));
+    assert_eq!(keyspace.take_changes(), None);
 }
 
 #[test]
