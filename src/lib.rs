@@ -49,8 +49,9 @@
 //!
 //! Then, once per turn of the loop: deadlines and a bounded slice of expiry,
 //! clients whose waits have ended or who had used up their share of the
-//! previous turn, the journal's place, outputs, and last the closing of
-//! connections, so that no slab token is used again within one batch of events.
+//! previous turn, what those who track prefixes are told, the journal's place,
+//! outputs, and last the closing of connections, so that no slab token is used
+//! again within one batch of events.
 //!
 //! # How a key is kept
 //!
@@ -81,8 +82,8 @@
 //! handler, and add a `mod` line to `src/commands/mod.rs` and one line to the
 //! list in `list.rs`. COMMAND DOCS, the argument check, the gates, `HELP` and
 //! the tests that run the example all come from the spec. A handler reads its
-//! arguments, changes keys through `Db`, whose methods count, dirty WATCHers
-//! and emit events, and writes one reply or returns a
+//! arguments, changes keys through `Db`, whose methods count, dirty WATCHers,
+//! invalidate client-side caches and emit events, and writes one reply or returns a
 //! [`commands::CommandError`].
 
 mod clients;

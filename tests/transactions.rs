@@ -418,7 +418,7 @@ fn the_names_of_watched_keys_and_channels_are_bounded_together() {
     sim.send(1, &[b"WATCH", &name]);
     assert_eq!(sim.take_replies(1), "OK");
     assert!(sim.engine.client_memory_bytes(1) >= memory + 2 * name.len(), "both copies count");
-    let refused = "(error) ERR the names that a client watches and is subscribed to can have no \
+    let refused = "(error) ERR the names that a client watches, tracks and is subscribed to can have no \
                    more than client-names-max-bytes (10240) bytes";
     for command in [&b"WATCH"[..], b"SUBSCRIBE", b"PSUBSCRIBE"] {
         sim.send(1, &[command, &[b'm'; 6_000]]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::output::Output;
 use super::pubsub::Subscriptions;
+use super::tracking::Tracking;
 use super::transaction::{Transaction, Watched};
 use crate::protocol::{Progress, Version};
 
@@ -172,9 +173,13 @@ pub(crate) struct Client {
     pub(crate) watched: Option<Box<Watched>>,
     /// Channels and patterns.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// CLIENT TRACKING.
+    pub(crate) tracking: Option<Box<Tracking>>,
     /// Name and the like.
     pub(crate) details: Option<Box<Details>>,
     pub(crate) unread: Option<Box<Unread>>,
+    /// Keys that it has read may be remembered under its id.
+    pub(crate) is_remembered: bool,
     /// It stands in the list of clients with something to send.
     pub(crate) output_listed: bool,
     /// It stands in the list of clients with requests left to run.
@@ -205,8 +210,10 @@ impl Client {
             transaction: None,
             watched: None,
             subscriptions: None,
+            tracking: None,
             details: None,
             unread: None,
+            is_remembered: false,
             output_listed: false,
             backlog_listed: false,
         }
@@ -253,16 +260,19 @@ impl Client {
     }
 
     /// Bytes of the names of all keys that it watches and of all channels and
-    /// patterns that it is subscribed to.
+    /// patterns that it is subscribed to, and of the prefixes that it tracks.
     pub(crate) fn names_bytes(&self) -> usize {
         self.watched.as_deref().map_or(0, Watched::names_bytes)
             + self.subscriptions.as_deref().map_or(0, Subscriptions::names_bytes)
+            + self.tracking.as_deref().map_or(0, Tracking::names_bytes)
     }
 
     /// Memory of those names: each is kept twice, here and where the server
     /// finds its clients by it, with a place in a map each time.
     fn names_memory_bytes(&self) -> usize {
-        let count = self.watched.as_deref().map_or(0, Watched::len) + self.subscription_count();
+        let prefixes = self.tracking.as_deref().map_or(0, |own| own.prefixes().len());
+        let count =
+            self.watched.as_deref().map_or(0, Watched::len) + self.subscription_count() + prefixes;
         2 * (self.names_bytes() + count * NAME_PLACE_BYTES)
     }
 

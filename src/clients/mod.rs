@@ -5,6 +5,7 @@
 mod client;
 mod output;
 pub(crate) mod pubsub;
+pub(crate) mod tracking;
 mod transaction;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +18,7 @@ pub(crate) use client::Unread;
 pub(crate) use client::{Client, Closing, Parked, ReplyMode, Wake};
 use output::BufferPool;
 use pubsub::PubSub;
+use tracking::Trackers;
 pub(crate) use transaction::Watched;
 
 /// A client's place: a small integer chosen by whoever connects it, such as a
@@ -31,6 +33,7 @@ pub(crate) struct Clients {
     by_id: BTreeMap<u64, ClientKey>,
     next_id: u64,
     pubsub: PubSub,
+    trackers: Trackers,
     /// Clients in MONITOR mode.
     monitors: Vec<ClientKey>,
     /// Clients with something to send, oldest first.
@@ -57,6 +60,7 @@ impl Clients {
             by_id: BTreeMap::new(),
             next_id: 1,
             pubsub: PubSub::default(),
+            trackers: Trackers::default(),
             monitors: Vec::new(),
             with_output: Vec::new(),
             doomed: Vec::new(),
@@ -86,6 +90,7 @@ impl Clients {
     /// Removes a client from everything it is in, and hands it out.
     pub(crate) fn remove(&mut self, key: ClientKey) -> Option<Box<Client>> {
         self.unsubscribe_all(key);
+        self.forget_tracking(key);
         let client = self.slots.get_mut(key)?.take()?;
         self.by_id.remove(&client.id);
         if client.monitor {

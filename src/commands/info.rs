@@ -163,7 +163,7 @@ fn clients(context: &mut Context<'_>, text: &mut Text) {
     text.field("client_recent_max_input_buffer", input_bytes);
     text.field("client_recent_max_output_buffer", output_bytes);
     text.field("blocked_clients", blocked);
-    text.field("tracking_clients", 0);
+    text.field("tracking_clients", clients.trackers().count());
     text.field("pubsub_clients", subscribed);
     text.field("watching_clients", watching);
     // Every wait has a deadline.
@@ -272,7 +272,10 @@ fn stats(context: &mut Context<'_>, text: &mut Text) {
     text.zeros(&["active_defrag_hits", "active_defrag_misses"]);
     text.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);
     text.zeros(&["total_active_defrag_time", "current_active_defrag_time"]);
-    text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    let trackers = context.clients.trackers();
+    text.field("tracking_total_keys", trackers.keys());
+    text.field("tracking_total_items", trackers.items());
+    text.field("tracking_total_prefixes", trackers.prefixes());
     text.field("unexpected_error_replies", 0);
     text.field("total_error_replies", stats.errors);
     text.field("dump_payload_sanitizations", 0);

@@ -111,6 +111,7 @@ use crate::config::Config;
 use crate::keyspace::{Db, Want};
 use crate::protocol::{Args, Reply};
 use arguments::{condition, lifetime, parse, span, ttl, value};
+use command::keys_of;
 pub use error::CommandError;
 pub use histogram::Histogram;
 pub use state::{Environment, ProcessFigures, Stopwatch};
@@ -202,7 +203,10 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
     let begun_ns = context.server.read_at_ns;
     let result = (command.spec.handler)(context, args);
     let time_ns = context.server.lap_ns().saturating_sub(begun_ns);
-    events::deliver(context.db.keyspace(), context.clients, context.config);
+    events::deliver(context.db.keyspace(), context.clients, context.config, Some(context.me));
+    if context.clients.is_tracking() {
+        remember_reads(context, command, args);
+    }
     let stats = &mut context.server.commands[command.id];
     let outcome = match result {
         Ok(Outcome::Done) => {
@@ -236,6 +240,18 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
     }
     note_slow(context, command, args, time_ns / 1_000);
     outcome
+}
+
+/// Notes the keys that the command has read, for a client that keeps copies of
+/// what it reads. Whether it was answered with an error does not matter, as in
+/// Redis.
+#[cold]
+fn remember_reads(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
+    if command.spec.has(flags::READONLY) && context.clients.remembers_reads(context.me) {
+        for name in keys_of(command.spec, args) {
+            context.clients.remember_read(context.me, name);
+        }
+    }
 }
 
 /// Records the command in SLOWLOG and LATENCY if it was slow.

@@ -31,6 +31,7 @@ fn reset(context: &mut Context<'_>, _: Args<'_>) -> Ran {
     unwatch_all(context.db.keyspace(), context.clients, context.me);
     let me = context.me;
     context.clients.unsubscribe_all(me);
+    context.clients.stop_tracking(me);
     context.clients.remove_monitor(me);
     let client = &mut context.clients[me];
     client.transaction = None;

@@ -102,7 +102,7 @@ fn subscribe(context: &mut Context<'_>, args: Args<'_>, kind: Kind, what: &[u8])
             "ERR a client can have no more than client-subscriptions-max ({most}) subscriptions"
         )));
     }
-    check_names_bytes(context, args.tail(1))?;
+    check_names_bytes(context, args.tail(1).iter())?;
     for name in args.iter().skip(1) {
         context.clients.subscribe(context.me, kind, name);
         confirm(context, what, Some(name));

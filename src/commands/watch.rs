@@ -69,7 +69,7 @@ fn watch(context: &mut Context<'_>, args: Args<'_>) -> Ran {
             "ERR a client can watch no more than client-watch-max ({keys_max}) keys"
         )));
     }
-    check_names_bytes(context, args.tail(1))?;
+    check_names_bytes(context, args.tail(1).iter())?;
     let db = context.db.index();
     let watched = context.clients[context.me].watched.get_or_insert_default();
     for key in args.iter().skip(1) {
@@ -84,20 +84,20 @@ fn watch(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     Ok(Outcome::Done)
 }
 
-/// Whether the client may watch or subscribe to these names too. One that it
+/// Whether the client may watch, track or subscribe to these names too. One that it
 /// has already is counted again, since looking each up would cost more than
 /// the precision is worth.
-pub(super) fn check_names_bytes(
+pub(super) fn check_names_bytes<'n>(
     context: &Context<'_>,
-    names: Args<'_>,
+    names: impl Iterator<Item = &'n [u8]>,
 ) -> Result<(), CommandError> {
     let bytes_max = context.config.client_names_max_bytes;
-    let new: usize = names.iter().map(<[u8]>::len).sum();
+    let new: usize = names.map(<[u8]>::len).sum();
     if context.clients[context.me].names_bytes() + new <= bytes_max {
         return Ok(());
     }
     Err(CommandError::owned(format!(
-        "ERR the names that a client watches and is subscribed to can have no more than \
+        "ERR the names that a client watches, tracks and is subscribed to can have no more than \
          client-names-max-bytes ({bytes_max}) bytes"
     )))
 }

@@ -318,7 +318,16 @@ options! {
             "Most channels and patterns that one client subscribes to.";
         "client-names-max-bytes" client_names_max_bytes: usize = 64 << 20,
             Memory { min: REQUEST_MIN, max: BYTES_MAX }, "bytes", Live,
-            "Most bytes of the names that one client watches and subscribes to.";
+            "Most bytes of the names that one client watches, tracks and subscribes to.";
+        "client-prefixes-max" client_prefixes_max: usize = 1_000,
+            Int { min: 1, max: INT_MAX }, "prefixes", Live,
+            "Most prefixes that one client tracks.";
+        "tracking-table-max-keys" tracking_table_max_keys: usize = 1_000_000,
+            Int { min: 0, max: i64::MAX }, "keys", Live,
+            "Most keys remembered for client-side caches, 0 for no limit.";
+        "tracking-broadcast-max" tracking_broadcast_max: usize = 10_000,
+            Int { min: 1, max: INT_MAX }, "keys", Live,
+            "Changed keys collected for clients that track prefixes before the turn's end.";
         "client-tied-max" client_tied_max: usize = 10_000,
             Int { min: 1, max: INT_MAX }, "locks", Live,
             "Most locks that one client holds TIED to its connection.";

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
+use crate::commands::{Command, TABLE, flags};
 use crate::protocol::{Args, Limits, Parsed, Progress, Reply};
 
 /// How often clients are looked through for idle ones, when `timeout` is set.
@@ -158,7 +159,29 @@ impl Engine {
         let end = client.output_bytes + out.len() as u64;
         let is_answered = out.len() > mark;
         self.server.grants.note_answered(client.id, is_answered.then_some(end));
+        if self.clients.is_tracking() {
+            self.follow_tracking(key, args, flow);
+        }
         flow
+    }
+
+    /// Follows up a request for clients that keep copies of keys. What the client
+    /// itself is told of its own command comes behind the reply to it.
+    #[cold]
+    fn follow_tracking(&mut self, key: ClientKey, args: Args<'_>, flow: Flow) {
+        // A transaction counts as one command, from MULTI to EXEC.
+        let client = &self.clients[key];
+        let caching = client.tracking.as_deref().is_some_and(|own| own.caching);
+        let is_over = flow == Flow::Next && client.transaction.is_none();
+        let keeps_caching = |command: &Command| command.has_with_parent(flags::KEEPS_CACHING);
+        if caching && is_over && !TABLE.resolve(args).is_ok_and(keeps_caching) {
+            self.clients.end_caching(key);
+        }
+        self.clients.tell_running(key);
+        self.clients.limit_remembered(self.config.tracking_table_max_keys);
+        if self.clients.trackers().collected() >= self.config.tracking_broadcast_max {
+            self.clients.broadcast();
+        }
     }
 
     /// Gives the output buffer back to its client and notes what there is to
@@ -243,6 +266,7 @@ impl Engine {
         self.serve();
         self.wake_due();
         self.run_backlog();
+        self.tend_tracking();
         self.keyspace.free_slice(self.config.free_slice_entries);
         self.close_idle();
         self.close_over_soft_limit();
@@ -260,6 +284,7 @@ impl Engine {
             || self.expiry_left
             || !self.resumed.is_empty()
             || self.has_to_serve()
+            || self.clients.trackers().has_work()
             || pause_ended
             || waits_end
         {
@@ -282,6 +307,15 @@ impl Engine {
     /// because it can be set.
     pub fn has_key_deadlines(&self) -> bool {
         self.keyspace.next_deadline_ms().is_some()
+    }
+
+    /// What clients that keep copies of keys are told at the end of a turn.
+    fn tend_tracking(&mut self) {
+        if self.clients.is_tracking() {
+            let keys_max = self.config.tracking_table_max_keys;
+            self.clients.tend_tracking(keys_max, self.config.free_slice_entries);
+            self.keyspace.want_changes(self.clients.is_tracking());
+        }
     }
 
     /// Removes a slice of the keys that are due, and notes when that took long.

@@ -56,7 +56,7 @@ impl Engine {
 
     /// Follows up a change that no command has made: a deadline, a disconnect.
     pub(super) fn follow_up(&mut self) {
-        events::deliver(&mut self.keyspace, &mut self.clients, &self.config);
+        events::deliver(&mut self.keyspace, &mut self.clients, &self.config, None);
         self.settle();
         self.serve();
     }

@@ -250,7 +250,6 @@ const NOT_MUTATIONS: &[&str] = &[
     "keyspace",
     "look",
     "mark_raw", // a part of the change that made the value
-    "note_changed",
     "notify",
     "other",
     "peek",
@@ -334,11 +333,11 @@ fn every_mutation_is_noted_for_client_side_caches() {
 fn changes_are_noted_only_while_they_are_wanted_and_a_flush_of_all_once() {
     let mut keyspace = prepared();
     keyspace.db(0).store(b"a", NewValue::Int(2), Deadline::Never, event::SET);
-    keyspace.db(0).note_changed(b"a");
+    keyspace.db(0).note_stale(b"a");
     keyspace.flush(1);
     assert_eq!(keyspace.take_changes(), None);
     keyspace.want_changes(true);
-    keyspace.db(0).note_changed(b"b");
+    keyspace.db(0).note_stale(b"b");
     keyspace.flush(0);
     keyspace.flush(1);
     let stale = Change::Key { name: Box::from(&b"b"[..]), by_command: false };

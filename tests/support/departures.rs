@@ -139,11 +139,6 @@ pub(crate) const DEPARTURES: &[Departure] = &[
         reason: "Redis 7.0 does not know them.",
     },
     Departure {
-        subjects: &["CLIENT TRACKING", "CLIENT CACHING", "CLIENT GETREDIR", "CLIENT TRACKINGINFO"],
-        treatment: Treatment::NotGenerated,
-        reason: "tollgate has no client-side caching.",
-    },
-    Departure {
         subjects: &["SSUBSCRIBE", "SPUBLISH", "PUBSUB SHARDCHANNELS", "PUBSUB SHARDNUMSUB"],
         treatment: Treatment::NotGenerated,
         reason: "tollgate is one node and has no shards.",
@@ -198,9 +193,17 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     (
         "(Limits)",
-        "A MULTI, the keys watched and the subscriptions of one client are bounded, by \
-      `transaction-max-bytes`, `client-watch-max`, `client-subscriptions-max` and \
-      `client-names-max-bytes`; a client's name by 64 KiB.",
+        "A MULTI, the keys watched, the prefixes tracked and the subscriptions of one client are \
+      bounded, by `transaction-max-bytes`, `client-watch-max`, `client-subscriptions-max`, \
+      `client-prefixes-max` and `client-names-max-bytes`; a client's name by 64 KiB.",
+    ),
+    (
+        "CLIENT TRACKING",
+        "Prefixes that overlap are one error and change nothing, where Redis 7.0 may also answer OK. \
+      The null after a flush is that of the protocol of whoever is told. With NOLOOP a client hears \
+      of keys that expire while its own command runs. What a client has read is \
+      forgotten when it disconnects, not when the key changes. Messages \
+      to clients with prefixes do not wait for the turn's end above `tracking-broadcast-max` keys.",
     ),
     (
         "(Deadlines in the past)",

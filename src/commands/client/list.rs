@@ -8,6 +8,7 @@ use super::super::parse::is;
 use super::super::{CommandError, Context, Outcome, Ran, Spec, TABLE};
 use super::{BASE, ClientType};
 use crate::clients::pubsub::Kind;
+use crate::clients::tracking::Mode;
 use crate::clients::{Client, ClientKey, Closing, Peer};
 use crate::clock::Now;
 use crate::protocol::{Args, Version, number};
@@ -102,6 +103,7 @@ fn write_line(line: &mut Vec<u8>, client: &Client, now: Now) {
         .and_then(|id| TABLE.all().get(usize::from(id)))
         .map_or_else(|| "NULL".to_owned(), |command| command.full_name());
     let details = client.details.as_deref();
+    let redirect = client.tracking.as_deref().map_or(-1, |own| own.redirect.unwrap_or(0) as i64);
     let push = |line: &mut Vec<u8>, text: std::fmt::Arguments<'_>| {
         line.write_fmt(text).expect("a Vec takes everything");
     };
@@ -123,7 +125,7 @@ fn write_line(line: &mut Vec<u8>, client: &Client, now: Now) {
         format_args!(
             " db={} sub={} psub={} ssub=0 multi={queued} qbuf={unread} qbuf-free={unread_free} \
              argv-mem=0 multi-mem={queued_bytes} rbs={output} rbp={output} obl={unsent} oll=0 \
-             omem=0 tot-mem={total} events={} cmd={command} user={USER} redir=-1 resp={} \
+             omem=0 tot-mem={total} events={} cmd={command} user={USER} redir={redirect} resp={} \
              lib-name=",
             client.db,
             count(Kind::Channel),
@@ -141,12 +143,16 @@ fn write_line(line: &mut Vec<u8>, client: &Client, now: Now) {
 fn push_flags(line: &mut Vec<u8>, client: &Client) {
     let start = line.len();
     let dirty = client.watched.as_deref().is_some_and(|watched| watched.dirty);
+    let tracking = client.tracking.as_deref();
     let no_evict = client.details.as_deref().is_some_and(|details| details.no_evict);
     for (set, flag) in [
         (client.monitor, b'O'),
         (client.subscriptions.is_some(), b'P'),
         (client.transaction.is_some(), b'x'),
         (client.parked.is_some(), b'b'),
+        (tracking.is_some(), b't'),
+        (tracking.is_some_and(|own| own.redirect_is_broken), b'R'),
+        (tracking.is_some_and(|own| own.mode == Mode::Broadcast), b'B'),
         (dirty, b'd'),
         (client.closing == Closing::AfterOutput, b'c'),
         (client.closing == Closing::Now, b'A'),

@@ -3,8 +3,9 @@
 mod kill;
 mod list;
 mod pause;
+mod tracking;
 
-use super::flags::{ADMIN, LOADING, NOSCRIPT, STALE};
+use super::flags::{ADMIN, KEEPS_CACHING, LOADING, NOSCRIPT, STALE};
 use super::parse::is;
 use super::{CommandError, Context, Group, Outcome, Ran, Spec, help};
 use crate::clients::{Client, ReplyMode};
@@ -13,12 +14,14 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "client",
     arity: -2,
+    flags: KEEPS_CACHING,
     since: "2.4.0",
     complexity: "Depends on the subcommand.",
     summary: "A container for commands about connections.",
     subcommands: &[
+        &tracking::CACHING,
         &GETNAME,
-        &GETREDIR,
+        &tracking::GETREDIR,
         &HELP,
         &ID,
         &list::INFO,
@@ -30,6 +33,8 @@ pub(super) static SPEC: Spec = Spec {
         &REPLY,
         &SETINFO,
         &SETNAME,
+        &tracking::TRACKING,
+        &tracking::TRACKINGINFO,
         &pause::UNBLOCK,
         &pause::UNPAUSE,
     ],
@@ -53,21 +58,6 @@ static GETNAME: Spec = Spec {
             b"" => context.reply.null(),
             name => context.reply.bulk(name),
         }
-        Ok(Outcome::Done)
-    },
-    ..BASE
-};
-
-static GETREDIR: Spec = Spec {
-    name: "getredir",
-    since: "6.0.0",
-    summary: "Answers -1: the connection's tracking is off.",
-    example: "
-> CLIENT GETREDIR
-(integer) -1
-",
-    handler: |context, _| {
-        context.reply.integer(-1);
         Ok(Outcome::Done)
     },
     ..BASE

@@ -92,6 +92,18 @@ fn guards(spec: &Spec) -> bool {
     spec.keys.iter().any(|keys| matches!(keys.find, FindKeys::OfCommand))
 }
 
+/// The keys of a request that has as many arguments as its command takes.
+pub(in crate::commands) fn keys_of<'a>(
+    spec: &Spec,
+    args: Args<'a>,
+) -> impl Iterator<Item = &'a [u8]> {
+    spec.keys
+        .iter()
+        .filter_map(move |keys| positions(keys, args))
+        .flatten()
+        .map(move |position| args_at(args, position))
+}
+
 fn args_at(args: Args<'_>, position: usize) -> &[u8] {
     args.get(position).expect("positions() stays inside the request")
 }

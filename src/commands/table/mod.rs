@@ -21,6 +21,12 @@ pub struct Command {
 }
 
 impl Command {
+    /// Whether it, or the container that it belongs to, has any of these
+    /// [`flags`].
+    pub fn has_with_parent(&self, flags: u32) -> bool {
+        self.spec.has(flags) || self.parent.is_some_and(|parent| parent.has(flags))
+    }
+
     /// The name as COMMAND and INFO print it: `get`, `client|id`.
     pub fn full_name(&self) -> String {
         match self.parent {

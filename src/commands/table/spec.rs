@@ -139,6 +139,9 @@ pub mod flags {
     pub const RUNS_QUEUED: u32 = 1 << 26;
     /// Ours: not in the ACL category of its group.
     pub const UNGROUPED: u32 = 1 << 27;
+    /// Ours: what CLIENT CACHING says stays in force for the command after it;
+    /// of a container, for all its subcommands.
+    pub const KEEPS_CACHING: u32 = 1 << 28;
 
     /// The names COMMAND INFO gives them, in its order. Redis 7.0 does not show
     /// `may_replicate`.

@@ -190,7 +190,7 @@ impl Generator {
     }
 
     fn client_errors(&mut self) {
-        let tail: &[&str] = match self.rng.u32(..26) {
+        let tail: &[&str] = match self.rng.u32(..38) {
             0 => &[],
             1 => &["NOSUCH"],
             2 => &["HELP"],
@@ -216,6 +216,19 @@ impl Generator {
             22 => &["LIST", "TYPE", "nosuch"],
             23 => &["LIST", "ID", "abc"],
             24 => &["LIST", "FOO", "BAR"],
+            25 => &["GETREDIR"],
+            26 => &["TRACKINGINFO"],
+            // It stays off: tests/tracking.rs compares what it does when it is on.
+            27 => &["TRACKING", "OFF"],
+            28 => &["TRACKING", "maybe"],
+            29 => &["TRACKING", "ON", "FOO"],
+            30 => &["TRACKING", "ON", "REDIRECT", "999999999"],
+            31 => &["TRACKING", "ON", "REDIRECT", "abc"],
+            32 => &["TRACKING", "ON", "PREFIX", "a"],
+            33 => &["TRACKING", "ON", "BCAST", "OPTIN"],
+            34 => &["TRACKING", "ON", "OPTIN", "OPTOUT"],
+            35 => &["TRACKING", "ON", "BCAST", "PREFIX", "ab", "PREFIX", "a"],
+            36 => &["CACHING", "YES"],
             _ => &["KILL", "USER", "nobody"],
         };
         let mut command = args!["CLIENT"];
