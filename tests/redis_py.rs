@@ -82,6 +82,11 @@ fn connections() {
 }
 
 #[test]
+fn caches() {
+    run("Caches", &[]);
+}
+
+#[test]
 fn a_password() {
     run("Password", &["--requirepass", "sesame"]);
 }

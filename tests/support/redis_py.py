@@ -388,6 +388,72 @@ class Connections(Case):
         self.assertGreater(self.r.info("commandstats")["cmdstat_ping"]["calls"], 3)
 
 
+class Caches(Case):
+    """redis-py's own client-side cache: it asks the server only for what it has
+    not read yet, or has been told to forget."""
+
+    def setUp(self):
+        super().setUp()
+        if PROTOCOL != 3:
+            self.skipTest("redis-py's cache wants RESP3")
+        try:
+            from redis.cache import CacheConfig
+        except ImportError:
+            self.skipTest("this redis-py has no cache")
+        # It asks for a server that says 7.4; what it uses is all in 7.0.
+        redis.connection.CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
+        self.cached = connect(cache_config=CacheConfig())
+        self.addCleanup(self.cached.close)
+
+    def gets(self):
+        return self.r.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"]
+
+    def until_told(self, key, expected):
+        # The push is on its way while the writer has its reply already.
+        end = time.monotonic() + PATIENCE
+        while self.cached.get(key) != expected and time.monotonic() < end:
+            time.sleep(0.001)
+        self.assertEqual(self.cached.get(key), expected)
+
+    def test_reads_are_served_locally(self):
+        self.r.set("a", "1")
+        self.assertEqual(self.cached.get("a"), "1")
+        before = self.gets()
+        for _ in range(100):
+            self.assertEqual(self.cached.get("a"), "1")
+        self.assertEqual(self.gets(), before)
+        self.assertEqual(self.r.info("clients")["tracking_clients"], 1)
+        self.assertEqual(self.r.info("stats")["tracking_total_keys"], 1)
+
+    def test_what_others_do_is_heard_of(self):
+        self.r.set("a", "1")
+        self.assertEqual(self.cached.get("a"), "1")
+        self.r.set("a", "2")
+        self.until_told("a", "2")
+        self.r.delete("a")
+        self.until_told("a", None)
+        self.r.set("a", "3", px=50)
+        self.until_told("a", None)
+        self.r.mset({"a": 4, "b": 5})
+        self.until_told("a", "4")
+        self.assertEqual(self.cached.mget("a", "b"), ["4", "5"])
+        self.r.flushall()
+        self.until_told("a", None)
+        self.assertEqual(self.cached.mget("a", "b"), [None, None])
+
+    def test_what_the_client_does_itself_is_heard_of(self):
+        for number in range(20):
+            self.cached.set("a", number)
+            self.assertEqual(self.cached.get("a"), str(number))
+
+    def test_a_pipeline(self):
+        self.r.set("a", "1")
+        self.assertEqual(self.cached.get("a"), "1")
+        with self.cached.pipeline() as pipe:
+            self.assertEqual(pipe.set("a", "2").get("a").incr("a").execute(), [True, "2", 3])
+        self.until_told("a", "3")
+
+
 class Password(Case):
     def setUp(self):
         self.r = connect(password="sesame")
