@@ -35,7 +35,7 @@ fn hello_refuses_what_it_does_not_know_and_changes_nothing_then() {
  1) "server"
  2) "redis"
  3) "version"
- 4) "7.2.4"
+ 4) "7.4.0"
  5) "proto"
  6) (integer) 2
  7) "id"
@@ -694,7 +694,7 @@ fn a_client_that_monitors_itself_may_wait() {
     let replies = sim.take_replies(1);
     let kinds: Vec<&str> = replies.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
     assert_eq!(kinds[..2], ["\"PING\"", "PONG"], "{replies}");
-    assert_eq!(replies.matches("WAIT").count(), 2, "{replies}");
+    assert_eq!(replies.matches("WAIT").count(), 1, "{replies}");
     assert_eq!(kinds.last(), Some(&"PONG"), "{replies}");
 }
 

@@ -19,7 +19,7 @@ pub(super) static SPEC: Spec = Spec {
     example: r#"
 > HELLO 3 SETNAME shop
 1# "server" => "redis"
-2# "version" => "7.2.4"
+2# "version" => "7.4.0"
 3# "proto" => (integer) 3
 4# "id" => (integer) 1
 5# "mode" => "standalone"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flags::{BLOCKING, DENYOOM, FAST, WRITE};
+use super::flags::{BLOCKING, CACHEABLE, DENYOOM, FAST, WRITE};
 use super::parse::{is, write_value};
 use super::span::{self, Span};
 use super::value::encoded;
@@ -23,7 +23,7 @@ const BASE: Spec = Spec {
 pub(super) static GET: Spec = Spec {
     name: "lease.get",
     arity: -4,
-    flags: WRITE | DENYOOM | BLOCKING,
+    flags: WRITE | DENYOOM | BLOCKING | CACHEABLE,
     summary: "Answers a value, or the lease to compute it for one caller while the others wait.",
     syntax: "key FOR milliseconds [WAIT milliseconds] [AHEAD milliseconds]",
     example: r#"
@@ -140,8 +140,8 @@ fn get(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (db, me) = (context.db.index(), context.me);
     let is_leased = context.db.lease(key).is_some();
     // Who has waited in vain takes nothing from those who came before.
-    let is_next =
-        context.db.keyspace().waiters().is_first(db, key, me) && context.wake != Wake::TimedOut;
+    let is_next = context.db.keyspace().waiters().is_first_for_lease(db, key, me)
+        && context.wake != Wake::TimedOut;
     let answer = match context.db.read(key) {
         None if is_leased || !is_next => Answer::Nothing,
         None => Answer::Fill,

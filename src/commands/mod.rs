@@ -247,7 +247,9 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
 /// Redis.
 #[cold]
 fn remember_reads(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
-    if command.spec.has(flags::READONLY) && context.clients.remembers_reads(context.me) {
+    if command.spec.has(flags::READONLY | flags::CACHEABLE)
+        && context.clients.remembers_reads(context.me)
+    {
         for name in keys_of(command.spec, args) {
             context.clients.remember_read(context.me, name);
         }

@@ -97,12 +97,11 @@ impl Engine {
                     self.serve_one(key);
                 }
                 Some(Signal::Queue(queue)) => {
-                    while let Some((key, want, db, name)) = self.keyspace.waiters_ref().front(queue)
+                    // That it leaves the front is a signal for the next.
+                    if let Some((key, want, db, name)) = self.keyspace.waiters_ref().front(queue)
                         && self.keyspace.serves(db, name, want)
                     {
-                        if self.serve_one(key) == Flow::Parked {
-                            break;
-                        }
+                        self.serve_one(key);
                     }
                 }
             }

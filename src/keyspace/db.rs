@@ -515,6 +515,13 @@ impl<'a> Db<'a> {
     /// Gives the key another name, with its value and deadline; what stood
     /// under the new name is replaced. Returns whether the key was there.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
+        if !self.contains(from) {
+            return false;
+        }
+        // What stands in its place goes first: a hold gives its units back, and may
+        // have taken them off this very key.
+        self.void_lease(to);
+        self.take_live(to);
         let Some(entry) = self.take_live(from) else { return false };
         self.access().note(&entry);
         self.void_lease(from);
@@ -539,6 +546,13 @@ impl<'a> Db<'a> {
     /// Copies the key, with its deadline, over whatever stands under `to` in
     /// `target`. Returns whether the key was there.
     pub(crate) fn copy(&mut self, from: &[u8], target: usize, to: &[u8]) -> bool {
+        if !self.contains(from) {
+            return false;
+        }
+        // As for `rename`.
+        let mut there = self.other(target);
+        there.void_lease(to);
+        there.take_live(to);
         let Some(entry) = self.peek(from) else { return false };
         let copy = entry.duplicate(to);
         copy.set_accessed_s(self.access_time());

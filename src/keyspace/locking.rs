@@ -78,7 +78,7 @@ impl Db<'_> {
         key: &[u8],
         request: Acquire<'_>,
     ) -> Result<Acquired, WrongType> {
-        let is_first = self.keyspace.waiters.is_first(self.index, key, request.waiter);
+        let is_first = self.keyspace.waiters.is_first_for_lock(self.index, key, request.waiter);
         let lock = self.lock(key)?;
         if let Some(token) = lock.and_then(|lock| lock.token_of(request.owner)) {
             return Ok(self.reenter(key, token, request));

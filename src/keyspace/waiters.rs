@@ -2,16 +2,18 @@
 //!
 //! A queue a key, in order of arrival. A change of a key signals its queue, which
 //! costs nothing while nobody waits for anything; the engine then serves the
-//! front of the queue for as long as [`Keyspace::serves`](super::Keyspace::serves)
-//! says that what it wants is to be had. So however many wait for one lock, a
-//! release wakes one of them, and all of them together cost as many wake-ups as
-//! they are.
+//! front of the queue if [`Keyspace::serves`](super::Keyspace::serves) says that
+//! what it wants is to be had, and looks at the next. So however many wait for one
+//! lock, a release wakes one of them, and all of them together cost as many
+//! wake-ups as they are. Where several queues are signalled at once, whoever
+//! arrived first among all of them is looked at first.
 //!
 //! A wait stands in one queue, or in several (the first of many lists that has
 //! something): its places are linked among each other, and those of a queue in
 //! both directions, so that leaving all of them takes no search.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;
 
 use super::lock::LockMode;
@@ -38,7 +40,7 @@ pub(crate) enum Want {
 pub(crate) struct Ticket(usize);
 
 /// A waiter whose turn may have come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Signal {
     /// The front of this queue.
     Queue(QueueId),
@@ -48,13 +50,15 @@ pub(crate) enum Signal {
 
 /// A queue's place. It may have been given up and be another's when it is used:
 /// then one look too many is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueId(usize);
 
 /// One place in one queue.
 #[derive(Debug)]
 struct Place {
     waiter: Waiter,
+    /// The wait's number among all waits.
+    arrival: u64,
     want: Want,
     /// Since when, on the monotonic axis.
     since: Duration,
@@ -72,6 +76,7 @@ struct Queue {
     front: usize,
     back: usize,
     len: usize,
+    /// It is in the heap, as of a front that may have left since.
     signalled: bool,
 }
 
@@ -86,7 +91,10 @@ pub(crate) struct Waiters {
     /// The places of those who wait for locks, by owner: for circles of owners
     /// who wait for each other, and for one who waits twice under one name.
     owners: BTreeMap<usize, HashMap<Box<[u8]>, BTreeSet<usize>>>,
-    signalled: VecDeque<Signal>,
+    /// Signals, those of the longest wait first.
+    signalled: BinaryHeap<Reverse<(u64, Signal)>>,
+    /// The number of the next wait.
+    next_arrival: u64,
 }
 
 /// Things in numbered places that are used again.
@@ -158,6 +166,7 @@ impl Waiters {
         since: Duration,
     ) -> Option<Ticket> {
         let mut first: Option<usize> = None;
+        self.next_arrival += 1;
         for key in keys {
             let named_before = self.siblings(first).any(|place| *self.key_of(place) == *key);
             if !named_before {
@@ -176,7 +185,7 @@ impl Waiters {
         since: Duration,
         sibling: Option<usize>,
     ) -> usize {
-        let Waiters { by_db, queues, places, owners, .. } = self;
+        let Waiters { by_db, queues, places, owners, next_arrival: arrival, .. } = self;
         let keys = by_db.entry(db).or_default();
         let (queue, before) = match keys.get(key) {
             Some(&queue) => (queue, queues.get(queue).map(|queue| queue.back)),
@@ -193,8 +202,9 @@ impl Waiters {
             Want::Lock { owner, .. } => Some(owner.clone()),
             Want::Lease => None,
         };
-        let place =
-            places.insert(Place { waiter, want, since, queue, before, behind: None, sibling });
+        let arrival = *arrival;
+        let place = Place { waiter, arrival, want, since, queue, before, behind: None, sibling };
+        let place = places.insert(place);
         if let Some(owner) = owner {
             owners.entry(db).or_default().entry(owner).or_default().insert(place);
         }
@@ -238,9 +248,7 @@ impl Waiters {
             (Some(before), _) => self.places.get_mut(before)?.behind = behind,
             (None, Some(behind)) => {
                 queue.front = behind;
-                if !std::mem::replace(&mut queue.signalled, true) {
-                    self.signalled.push_back(Signal::Queue(QueueId(queue_id)));
-                }
+                self.signal_queue(queue_id);
             }
             (None, None) => {
                 let queue = self.queues.remove(queue_id)?;
@@ -262,21 +270,24 @@ impl Waiters {
     /// The key has changed: the front of its queue is to be looked at.
     pub(super) fn signal(&mut self, db: usize, key: &[u8]) {
         let Some(&id) = self.by_db.get(&db).and_then(|keys| keys.get(key)) else { return };
+        self.signal_queue(id);
+    }
+
+    fn signal_queue(&mut self, id: usize) {
         if let Some(queue) = self.queues.get_mut(id)
             && !std::mem::replace(&mut queue.signalled, true)
+            && let Some(front) = self.places.get(queue.front)
         {
-            self.signalled.push_back(Signal::Queue(QueueId(id)));
+            self.signalled.push(Reverse((front.arrival, Signal::Queue(QueueId(id)))));
         }
     }
 
     /// All keys of the database have changed.
     pub(super) fn signal_all(&mut self, db: usize) {
         let Some(keys) = self.by_db.get(&db) else { return };
-        // The map has no order that a repeated run would have too.
-        let mut keys: Vec<Box<[u8]>> = keys.keys().cloned().collect();
-        keys.sort_unstable();
-        for key in keys {
-            self.signal(db, &key);
+        let queues: Vec<usize> = keys.values().copied().collect();
+        for queue in queues {
+            self.signal_queue(queue);
         }
     }
 
@@ -288,7 +299,7 @@ impl Waiters {
             if *self.key_of(place) == *key
                 && let Some(place) = self.places.get(place)
             {
-                self.signalled.push_back(Signal::Waiter(place.waiter));
+                self.signalled.push(Reverse((place.arrival, Signal::Waiter(place.waiter))));
             }
         }
     }
@@ -299,15 +310,20 @@ impl Waiters {
         !self.signalled.is_empty()
     }
 
-    /// Takes the oldest signal.
+    /// Takes the signal for whoever has waited longest.
     pub(crate) fn take_signal(&mut self) -> Option<Signal> {
-        let signal = self.signalled.pop_front()?;
-        if let Signal::Queue(QueueId(id)) = signal
-            && let Some(queue) = self.queues.get_mut(id)
-        {
+        loop {
+            let Reverse((arrival, signal)) = self.signalled.pop()?;
+            let Signal::Queue(QueueId(id)) = signal else { return Some(signal) };
+            let Some(queue) = self.queues.get_mut(id) else { continue };
             queue.signalled = false;
+            // If the front has left meanwhile, the next one has arrived later, and
+            // others may be before it.
+            if self.places.get(queue.front).is_some_and(|front| front.arrival == arrival) {
+                return Some(signal);
+            }
+            self.signal_queue(id);
         }
-        Some(signal)
     }
 
     /// The front of a queue: who, for what, and the key.
@@ -317,10 +333,17 @@ impl Waiters {
         Some((place.waiter, &place.want, queue.db, &queue.key))
     }
 
-    /// Whether nobody else waits for this key before `waiter`, which itself may
+    /// Whether nobody else waits for this lock before `waiter`, which itself may
     /// stand in the queue or not. New arrivals do not overtake.
-    pub(crate) fn is_first(&self, db: usize, key: &[u8], waiter: Waiter) -> bool {
-        self.of(db, key).next().is_none_or(|(first, ..)| first == waiter)
+    pub(crate) fn is_first_for_lock(&self, db: usize, key: &[u8], waiter: Waiter) -> bool {
+        let mut others = self.of(db, key).filter(|(_, want, _)| **want != Want::Lease);
+        others.next().is_none_or(|(first, ..)| first == waiter)
+    }
+
+    /// The same for the lease on a key.
+    pub(crate) fn is_first_for_lease(&self, db: usize, key: &[u8], waiter: Waiter) -> bool {
+        let mut others = self.of(db, key).filter(|(_, want, _)| **want == Want::Lease);
+        others.next().is_none_or(|(first, ..)| first == waiter)
     }
 
     /// Those who wait for a key, in their order, each with what it wants and since
@@ -451,13 +474,28 @@ mod tests {
     }
 
     #[test]
+    fn among_several_keys_whoever_arrived_first_is_looked_at_first() {
+        let mut waiters = Waiters::default();
+        let tickets: Vec<_> = [&b"b"[..], b"a", b"b", b"a"]
+            .iter()
+            .zip(1..)
+            .map(|(key, waiter)| join(&mut waiters, waiter, &[key]))
+            .collect();
+        waiters.signal(0, b"a");
+        waiters.signal(0, b"b");
+        waiters.leave(tickets[0]);
+        assert_eq!(signalled(&mut waiters), [2, 3]);
+    }
+
+    #[test]
     fn new_arrivals_do_not_overtake() {
         let mut waiters = Waiters::default();
-        assert!(waiters.is_first(0, b"a", 7));
+        assert!(waiters.is_first_for_lease(0, b"a", 7));
         join(&mut waiters, 1, &[b"a"]);
         join(&mut waiters, 2, &[b"a"]);
-        let first = [1, 2, 7].map(|waiter| waiters.is_first(0, b"a", waiter));
+        let first = [1, 2, 7].map(|waiter| waiters.is_first_for_lease(0, b"a", waiter));
         assert_eq!(first, [true, false, false]);
+        assert!(waiters.is_first_for_lock(0, b"a", 7), "they want something else");
         assert_eq!(waiters.count(0, b"a"), 2);
     }
 

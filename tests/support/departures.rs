@@ -164,7 +164,7 @@ pub(crate) const TABLE_DEPARTURES: &[(&str, &str, &str)] = &[
 pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     (
         "(The version)",
-        "Clients are told Redis 7.2.4, because they decide by it what they send; the \
+        "Clients are told Redis 7.4.0, because they decide by it what they send; the \
       words of replies and errors are those of 7.0.",
     ),
     ("WAIT", "No wait is longer than `max-wait-ms`, and a timeout of 0 is that long."),

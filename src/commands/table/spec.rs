@@ -139,6 +139,8 @@ pub mod flags {
     pub const RUNS_QUEUED: u32 = 1 << 26;
     /// Ours: not in the ACL category of its group.
     pub const UNGROUPED: u32 = 1 << 27;
+    /// Ours: writes, and answers a value that the client may keep a copy of.
+    pub const CACHEABLE: u32 = 1 << 29;
     /// Ours: what CLIENT CACHING says stays in force for the command after it;
     /// of a container, for all its subcommands.
     pub const KEEPS_CACHING: u32 = 1 << 28;
