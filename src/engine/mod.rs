@@ -67,8 +67,6 @@ pub struct Engine {
     clients: Clients,
     server: ServerState,
     request: RequestBuffer,
-    /// The same for requests that have waited: they are run while another is.
-    waited_request: RequestBuffer,
     now: Now,
     /// Clients whose share of the turn was used up before their requests were.
     backlog: VecDeque<(ClientKey, u64)>,
@@ -97,7 +95,6 @@ impl Engine {
             clients: Clients::new(config.buffer_pool_max),
             server: ServerState::new(&TABLE, environment, now),
             request: RequestBuffer::default(),
-            waited_request: RequestBuffer::default(),
             now,
             backlog: VecDeque::new(),
             resumed: Vec::new(),

@@ -24,12 +24,21 @@ pub(super) enum Flow {
     Parked,
 }
 
+/// Whether those whose waits a request has ended are served right after it. Not if
+/// it has been served itself: whoever serves goes on with the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serving {
+    Yes,
+    No,
+}
+
 impl Engine {
     /// Runs requests straight from the reader's buffer; what is incomplete or
     /// over the client's share is copied and kept.
     pub(super) fn run_received(&mut self, key: ClientKey, bytes: &[u8]) {
         let mut progress = None;
-        let consumed = self.run_requests(key, bytes, &mut progress);
+        let share = self.config.turn_requests_max;
+        let consumed = self.run_requests(key, bytes, &mut progress, share, Serving::Yes);
         if consumed < bytes.len()
             && let Some(client) = self.clients.get_mut(key)
         {
@@ -38,9 +47,22 @@ impl Engine {
         }
     }
 
-    /// Runs requests that had to be kept, and keeps what is left of them.
-    pub(super) fn run_unread(&mut self, key: ClientKey, mut unread: Box<Unread>) {
-        let consumed = self.run_requests(key, &unread.bytes, &mut unread.progress);
+    /// Runs requests that had to be kept, at most the client's share of a turn, and
+    /// keeps what is left of them.
+    pub(super) fn run_unread(&mut self, key: ClientKey, unread: Box<Unread>) {
+        let share = self.config.turn_requests_max;
+        self.run_some_unread(key, unread, share, Serving::Yes);
+    }
+
+    /// The same with another share. Returns how many bytes have been run.
+    pub(super) fn run_some_unread(
+        &mut self,
+        key: ClientKey,
+        mut unread: Box<Unread>,
+        share: usize,
+        serving: Serving,
+    ) -> usize {
+        let consumed = self.run_requests(key, &unread.bytes, &mut unread.progress, share, serving);
         if consumed < unread.bytes.len()
             && let Some(client) = self.clients.get_mut(key)
         {
@@ -55,15 +77,18 @@ impl Engine {
             }
             client.unread = Some(unread);
         }
+        consumed
     }
 
-    /// Runs the complete requests at the front of `input`, at most the
-    /// client's share of a turn. Returns how many bytes they took.
+    /// Runs the complete requests at the front of `input`, at most `share` of
+    /// them. Returns how many bytes they took.
     fn run_requests(
         &mut self,
         key: ClientKey,
         input: &[u8],
         progress: &mut Option<Box<Progress>>,
+        mut share: usize,
+        serving: Serving,
     ) -> usize {
         let Some((client, pool)) = self.clients.with_pool(key) else { return input.len() };
         // It may have been killed while its requests waited for their turn.
@@ -75,7 +100,6 @@ impl Engine {
         // into it.
         let mut request = std::mem::take(&mut self.request);
         let mut limits = self.limits(key);
-        let mut share = self.config.turn_requests_max;
         let mut consumed = 0;
         self.server.lap_ns();
         while consumed < input.len() {
@@ -94,7 +118,7 @@ impl Engine {
                     }
                     let trusted = self.is_trusted(&self.clients[key]);
                     let flow = self.run_one(key, args, &mut out);
-                    if self.has_to_serve() {
+                    if self.has_to_serve() && serving == Serving::Yes {
                         self.serve();
                     }
                     if flow == Flow::Parked {
@@ -131,7 +155,7 @@ impl Engine {
     /// Runs one request and follows up what it has changed, but for those whose
     /// waits it has ended.
     #[inline]
-    pub(super) fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+    fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
         let mark = out.len();
         let flow = self.dispatch(key, args, out);
         self.settle();
@@ -186,7 +210,7 @@ impl Engine {
 
     /// Gives the output buffer back to its client and notes what there is to
     /// send.
-    pub(super) fn finish_batch(&mut self, key: ClientKey, out: Vec<u8>) {
+    fn finish_batch(&mut self, key: ClientKey, out: Vec<u8>) {
         let Some((client, pool)) = self.clients.with_pool(key) else { return };
         client.output.restore(out, pool);
         if !client.output.is_empty() {
@@ -218,7 +242,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn limits(&self, key: ClientKey) -> Limits {
+    fn limits(&self, key: ClientKey) -> Limits {
         let limits = Limits::new(
             self.config.proto_max_bulk_len,
             self.config.multibulk_max_args,

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::turn::Flow;
+use super::turn::Serving;
 use crate::clients::{ClientKey, Parked, Wake};
 use crate::commands::{Wait, events};
 use crate::keyspace::Signal;
-use crate::protocol::{Args, Parsed};
+use crate::protocol::Args;
 
 impl Engine {
     /// Parks a client whose command has answered that it must wait. One that has
@@ -93,9 +93,7 @@ impl Engine {
             }
             match self.keyspace.waiters().take_signal() {
                 None => return,
-                Some(Signal::Waiter(key)) => {
-                    self.serve_one(key);
-                }
+                Some(Signal::Waiter(key)) => self.serve_one(key),
                 Some(Signal::Queue(queue)) => {
                     // That it leaves the front is a signal for the next.
                     if let Some((key, want, db, name)) = self.keyspace.waiters_ref().front(queue)
@@ -111,17 +109,17 @@ impl Engine {
     /// Runs the command of a client that waits for a key. What the client waits
     /// for is its own until it has it or gives up, so that it keeps its place if
     /// the command finds that it has to wait on.
-    fn serve_one(&mut self, key: ClientKey) -> Flow {
-        let Some(client) = self.clients.get_mut(key) else { return Flow::Parked };
+    fn serve_one(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
         if !matches!(client.parked, Some(Parked::Waiting { .. })) {
-            return Flow::Parked;
+            return;
         }
         if client.is_closing() {
             self.leave_wait(key);
-            return Flow::Next;
+            return;
         }
         client.wake = Wake::Ready;
-        self.run_waited(key)
+        self.run_waited(key);
     }
 
     /// Ends a client's wait and runs its command again.
@@ -135,40 +133,16 @@ impl Engine {
     /// Runs the request that has waited, and leaves what came after it to the
     /// backlog.
     #[cold]
-    fn run_waited(&mut self, key: ClientKey) -> Flow {
-        let limits = self.limits(key);
-        let Some((client, pool)) = self.clients.with_pool(key) else { return Flow::Next };
-        let Some(mut unread) = client.unread.take() else { return Flow::Next };
-        if client.is_closing() {
-            return Flow::Next;
-        }
-        let mut out = client.output.take(pool);
-        let mut request = std::mem::take(&mut self.waited_request);
-        self.server.lap_ns();
+    fn run_waited(&mut self, key: ClientKey) {
+        let Some(unread) = self.clients.get_mut(key).and_then(|client| client.unread.take()) else {
+            return;
+        };
         self.server.stats.wakeups += 1;
-        // It was cut out of the same bytes when it was first run.
-        let mut flow = Flow::Next;
-        if let Ok(Parsed::Complete { consumed }) =
-            request.parse(&unread.bytes, &mut unread.progress, &limits)
-        {
-            flow = self.run_one(key, request.args(&unread.bytes), &mut out);
-            if flow == Flow::Next {
-                self.leave_wait(key);
-                unread.bytes.drain(..consumed);
-            }
+        let consumed = self.run_some_unread(key, unread, 1, Serving::No);
+        if consumed > 0 {
+            self.leave_wait(key);
         }
-        self.waited_request = request;
-        self.finish_batch(key, out);
-        let Some(client) = self.clients.get_mut(key) else { return flow };
-        if !unread.bytes.is_empty() {
-            client.unread = Some(unread);
-            if flow == Flow::Next {
-                self.list_backlog(key);
-            }
-        } else {
-            self.resume_if_wanted(key);
-        }
-        flow
+        self.resume_if_wanted(key);
     }
 
     /// Ends the waits whose time is over.
