@@ -19,6 +19,38 @@ pub(crate) enum Deadline {
     At(u64),
 }
 
+/// What a write makes of the version of a string. Locks and holds have none.
+///
+/// A version counts the changes of the string under one name. So it ends with
+/// the key, and neither RENAME, COPY nor MOVE takes it along: under the new name
+/// it could be one that somebody remembers of another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Versioning {
+    /// It stays: the string does as well.
+    Keep,
+    /// The next one, if the string has any: it was made from the one before.
+    Next,
+    /// None: the string was put in place of whatever was there.
+    Forget,
+    /// This one.
+    Is(u64),
+}
+
+impl Versioning {
+    /// The one place where that happens. A string without a version costs one
+    /// test of its header.
+    #[inline]
+    fn apply(self, entry: &mut Entry) {
+        match self {
+            Versioning::Is(version) => entry.set_version(Some(version)),
+            _ if !entry.has_version() => {}
+            Versioning::Keep => {}
+            Versioning::Next => entry.set_version(Some(entry.next_version())),
+            Versioning::Forget => entry.set_version(None),
+        }
+    }
+}
+
 /// How many keys [`Db::prefetch`] looks ahead at the most: about as many lines as
 /// a processor fetches at once, twice over.
 pub(crate) const PREFETCHED_MAX: usize = 32;
@@ -243,7 +275,8 @@ impl<'a> Db<'a> {
 
     // Changing
 
-    /// Stores a value under the key, in place of whatever was there.
+    /// Stores a value under the key, in place of whatever was there, its version
+    /// included.
     #[inline]
     pub(crate) fn store(
         &mut self,
@@ -252,18 +285,33 @@ impl<'a> Db<'a> {
         deadline: Deadline,
         event: Event,
     ) {
-        let Ok(()) = self.update(key, event, |_| Ok::<_, Infallible>((value, deadline)));
+        let Ok(()) =
+            self.write(key, event, |_| Ok::<_, Infallible>((value, deadline, Versioning::Forget)));
     }
 
-    /// Makes the value under the key, and its deadline, what `change` says, in
-    /// one look-up. `change` is called once, with what is there now; its error
-    /// leaves everything as it is.
+    /// Makes of the value under the key, and of its deadline, what `change` says:
+    /// the next version of it, if it has one.
     #[inline]
     pub(crate) fn update<'v, E>(
         &mut self,
         key: &[u8],
         event: Event,
         change: impl FnOnce(Option<&Entry>) -> Result<(NewValue<'v>, Deadline), E>,
+    ) -> Result<(), E> {
+        self.write(key, event, |old| {
+            change(old).map(|(value, deadline)| (value, deadline, Versioning::Next))
+        })
+    }
+
+    /// Makes the value under the key, its deadline and its version what `change`
+    /// says, in one look-up. `change` is called once, with what is there now; its
+    /// error leaves everything as it is.
+    #[inline]
+    pub(crate) fn write<'v, E>(
+        &mut self,
+        key: &[u8],
+        event: Event,
+        change: impl FnOnce(Option<&Entry>) -> Result<(NewValue<'v>, Deadline, Versioning), E>,
     ) -> Result<(), E> {
         let accessed_s = self.access_time();
         let (now_ms, write_times) = (self.keyspace.now_ms, self.keyspace.write_times);
@@ -276,11 +324,11 @@ impl<'a> Db<'a> {
                 self.expire(hash, key);
                 break 'replace;
             }
-            let (value, deadline) = change(Some(&entry))?;
+            let (value, deadline, versioning) = change(Some(&entry))?;
             if entry.object().is_some() {
                 drop(entry);
                 self.take_live(key);
-                self.insert_new(hash, key, value, deadline);
+                self.insert_new(hash, key, value, deadline, versioning);
                 self.announce(key, event);
                 return Ok(());
             }
@@ -288,6 +336,7 @@ impl<'a> Db<'a> {
                 NewValue::Int(number) => entry.set_int(number),
                 value => entry.set_value(value),
             }
+            versioning.apply(&mut entry);
             entry.set_accessed_s(accessed_s);
             if write_times {
                 entry.set_written(Some(now_ms));
@@ -313,9 +362,9 @@ impl<'a> Db<'a> {
             self.announce(key, event);
             return Ok(());
         }
-        let (value, deadline) = change(None)?;
+        let (value, deadline, versioning) = change(None)?;
         self.void_lease(key);
-        self.insert_new(hash, key, value, deadline);
+        self.insert_new(hash, key, value, deadline, versioning);
         self.notify(key, event::NEW);
         self.announce(key, event);
         Ok(())
@@ -323,12 +372,20 @@ impl<'a> Db<'a> {
 
     /// Stores a value where nothing is.
     #[inline]
-    fn insert_new(&mut self, hash: u64, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+    fn insert_new(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Deadline,
+        versioning: Versioning,
+    ) {
         let deadline_ms = match deadline {
             Deadline::At(deadline_ms) => Some(deadline_ms),
             Deadline::Keep | Deadline::Never => None,
         };
         let mut entry = Entry::new(key, value, deadline_ms);
+        versioning.apply(&mut entry);
         entry.set_accessed_s(self.access_time());
         if self.keyspace.write_times {
             entry.set_written(Some(self.keyspace.now_ms));
@@ -357,7 +414,8 @@ impl<'a> Db<'a> {
         self.contains(key);
         self.void_lease(key);
         let hash = self.database().table.hash(key);
-        self.insert_new(hash, key, NewValue::Object(Box::new(object)), Deadline::Never);
+        let value = NewValue::Object(Box::new(object));
+        self.insert_new(hash, key, value, Deadline::Never, Versioning::Forget);
         self.notify(key, event::NEW);
     }
 
@@ -385,13 +443,15 @@ impl<'a> Db<'a> {
     /// Appends to the string under the key, which must be there. Returns the
     /// new length in bytes.
     pub(crate) fn append(&mut self, key: &[u8], tail: &[u8]) -> usize {
-        self.modify(key, Event::string("append"), |entry| entry.append(tail))
+        let versioning = if tail.is_empty() { Versioning::Keep } else { Versioning::Next };
+        self.modify(key, Event::string("append"), versioning, |entry| entry.append(tail))
     }
 
     /// Overwrites a part of the string under the key, which must be there;
     /// a gap is filled with zeros. Returns the new length in bytes.
     pub(crate) fn write_at(&mut self, key: &[u8], offset: usize, part: &[u8]) -> usize {
-        self.modify(key, Event::string("setrange"), |entry| entry.write_at(offset, part))
+        let event = Event::string("setrange");
+        self.modify(key, event, Versioning::Next, |entry| entry.write_at(offset, part))
     }
 
     /// Marks a string, which must be there, as one that was made by editing:
@@ -403,10 +463,12 @@ impl<'a> Db<'a> {
         }
     }
 
+    /// Changes a string, which must be there, in place.
     pub(super) fn modify<R>(
         &mut self,
         key: &[u8],
         event: Event,
+        versioning: Versioning,
         change: impl FnOnce(&mut Entry) -> R,
     ) -> R {
         let accessed_s = self.access_time();
@@ -419,6 +481,7 @@ impl<'a> Db<'a> {
             .expect("the caller has just found the key");
         let cost = entry.freeing_cost();
         let result = change(&mut entry);
+        versioning.apply(&mut entry);
         entry.set_accessed_s(accessed_s);
         if written_ms.is_some() {
             entry.set_written(written_ms);
@@ -566,7 +629,8 @@ impl<'a> Db<'a> {
     /// Puts an entry in place of whatever stands under its key; the caller
     /// announces what happened. It is a new key even where there was one, since
     /// Redis removes that first.
-    fn replace(&mut self, key: &[u8], entry: Entry) {
+    fn replace(&mut self, key: &[u8], mut entry: Entry) {
+        Versioning::Forget.apply(&mut entry);
         self.void_lease(key);
         self.take_live(key);
         let hash = self.database().table.hash(key);

@@ -201,6 +201,17 @@ impl Entry {
         self.field(Field::Version)
     }
 
+    /// Whether the value has a version.
+    #[inline]
+    pub(crate) fn has_version(&self) -> bool {
+        self.shape() & Field::Version.flag() != 0
+    }
+
+    /// The version behind the value's own. Having none is as good as 0.
+    pub(crate) fn next_version(&self) -> u64 {
+        self.version().unwrap_or(0).saturating_add(1)
+    }
+
     /// Gives the value a version or takes it away.
     pub(crate) fn set_version(&mut self, version: Option<u64>) {
         self.set_field(Field::Version, version);

@@ -33,7 +33,7 @@ use crate::clock::Now;
 use crate::config::NotifyFlags;
 pub(crate) use changes::Change;
 use changes::Changes;
-pub(crate) use db::{Db, Deadline, PREFETCHED_MAX};
+pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, Versioning};
 pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;
 pub(crate) use event::{Event, Notification};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::db::Db;
+use super::db::{Db, Versioning};
 use super::entry::{Entry, NewValue, Value, WrongType};
 use super::event::{self, Event};
 use super::hold::{Hold, HoldItem, HoldState};
@@ -156,7 +156,9 @@ impl Db<'_> {
 
     /// Changes the number under a key that holds one.
     fn set_counter(&mut self, key: &[u8], number: i64) {
-        self.modify(key, event::INCRBY, |entry| entry.set_value(NewValue::Int(number)));
+        self.modify(key, event::INCRBY, Versioning::Next, |entry| {
+            entry.set_value(NewValue::Int(number));
+        });
     }
 
     fn change_hold<R>(&mut self, key: &[u8], change: impl FnOnce(&mut Hold) -> R) -> Option<R> {

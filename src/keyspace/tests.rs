@@ -97,6 +97,23 @@ const MUTATIONS: &[Mutation] = &[
         changes: 0,
     },
     Mutation {
+        method: "write",
+        change: |keyspace| {
+            let mut db = keyspace.db(0);
+            for key in [&b"a"[..], b"new"] {
+                let written = db.write(key, event::SET, |_| {
+                    Ok::<_, ()>((NewValue::Int(2), Deadline::Keep, Versioning::Is(7)))
+                });
+                assert_eq!(written, Ok(()));
+                assert_eq!(db.look(key).expect("stored").version(), Some(7));
+            }
+            assert_eq!(db.write(b"a", event::SET, |_| Err(9)), Err(9));
+        },
+        events: &[(0, "set", "a"), (0, "new", "new"), (0, "set", "new")],
+        dirties: &[(0, "a"), (0, "new")],
+        changes: 2,
+    },
+    Mutation {
         method: "append",
         change: |keyspace| {
             assert_eq!(keyspace.db(0).append(b"b", b"s"), 5);
