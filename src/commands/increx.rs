@@ -56,11 +56,7 @@ fn increx(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let deadline_ms = options.lifetime.deadline_ms(context, "increx")?;
     let gone = options.lifetime.is_absolute()
         && deadline_ms.is_some_and(|deadline_ms| deadline_ms <= context.now.unix_ms());
-    let deadline = match deadline_ms {
-        Some(deadline_ms) => Deadline::At(options.lifetime.jittered(deadline_ms, context)),
-        None if options.lifetime.is_instead => Deadline::Never,
-        None => Deadline::Keep,
-    };
+    let deadline = options.lifetime.on_change(deadline_ms, context);
     let mut step = None;
     let mut had_deadline = false;
     let updated = context.db.update(key, change.event(), |old| {

@@ -6,7 +6,7 @@ use super::lifetime::Lifetime;
 use super::parse::{is, write_value};
 use super::value::encoded;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
-use crate::keyspace::{Deadline, event};
+use crate::keyspace::{Deadline, Entry, Versioning, event};
 use crate::protocol::Args;
 
 pub(super) static SPEC: Spec = Spec {
@@ -18,7 +18,7 @@ pub(super) static SPEC: Spec = Spec {
     summary: "Stores a string under a key, if a condition holds and for as long as is said.",
     syntax: "key value [NX|XX|IFEQ value|IFNE value|IFDEQ digest|IFDNE digest] [GET] \
              [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|\
-             KEEPTTL] [JITTER percent]",
+             KEEPTTL] [JITTER percent] [WITHETAG]",
     example: r#"
 > SET job waiting
 OK
@@ -38,7 +38,7 @@ OK
 
 fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (key, value) = (&args[1], encoded(&args[2]));
-    let Options { condition, get, lifetime } = Options::read(args)?;
+    let Options { condition, get, with_etag, lifetime } = Options::read(args)?;
     let deadline_ms = lifetime.deadline_ms(context, "set")?;
     let deadline = lifetime.on_overwrite(deadline_ms, context);
     if get {
@@ -47,17 +47,23 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
             None => context.reply.null(),
         }
     }
-    let stored = context.db.update(key, event::SET, |old| {
-        let admitted = condition.admits(old)?;
-        if admitted { Ok((value, deadline)) } else { Err(None) }
+    let mut version = None;
+    let stored = context.db.write(key, event::SET, |old| {
+        if !condition.admits(old)? {
+            return Err(None);
+        }
+        version = with_etag.then(|| old.map_or(1, Entry::next_version));
+        Ok((value, deadline, version.map_or(Versioning::Forget, Versioning::Is)))
     });
     match stored {
         Ok(()) => {
             if let Deadline::At(_) = deadline {
                 context.db.notify(key, event::EXPIRE);
             }
-            if !get {
-                context.reply.ok();
+            match version {
+                Some(version) => context.reply.integer(version as i64),
+                None if get => {}
+                None => context.reply.ok(),
             }
         }
         Err(Some(error)) => return Err(error),
@@ -70,17 +76,28 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
 struct Options<'a> {
     condition: Condition<'a>,
     get: bool,
+    /// The value is to have a version, which is the reply.
+    with_etag: bool,
     lifetime: Lifetime<'a>,
 }
 
 impl<'a> Options<'a> {
     #[inline]
     fn read(args: Args<'a>) -> Result<Options<'a>, CommandError> {
-        let mut options =
-            Options { condition: Condition::Always, get: false, lifetime: Lifetime::or("keepttl") };
+        let mut options = Options {
+            condition: Condition::Always,
+            get: false,
+            with_etag: false,
+            lifetime: Lifetime::or("keepttl"),
+        };
         let mut at = 3;
         while at < args.len() {
             at += options.read_one(args, at)?;
+        }
+        if options.get && options.with_etag {
+            return Err(CommandError::fixed(
+                "ERR WITHETAG option not allowed with GET inside of SET",
+            ));
         }
         Ok(options)
     }
@@ -88,6 +105,10 @@ impl<'a> Options<'a> {
     fn read_one(&mut self, args: Args<'a>, at: usize) -> Result<usize, CommandError> {
         if is(&args[at], "get") {
             self.get = true;
+            return Ok(1);
+        }
+        if is(&args[at], "withetag") {
+            self.with_etag = true;
             return Ok(1);
         }
         match self.lifetime.read(args, at)? {

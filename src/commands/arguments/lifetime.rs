@@ -116,4 +116,17 @@ impl<'a> Lifetime<'a> {
             None => Deadline::Never,
         }
     }
+    /// The same where the key's deadline stays unless an option says otherwise, and
+    /// the word that excludes a time is PERSIST.
+    pub(in crate::commands) fn on_change(
+        &self,
+        deadline_ms: Option<u64>,
+        context: &mut Context<'_>,
+    ) -> Deadline {
+        match deadline_ms {
+            Some(deadline_ms) => Deadline::At(self.jittered(deadline_ms, context)),
+            None if self.is_instead => Deadline::Never,
+            None => Deadline::Keep,
+        }
+    }
 }

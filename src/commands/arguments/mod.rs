@@ -1,7 +1,8 @@
-//! Reading arguments: numbers, times to live, conditions and values, as several
-//! commands take them.
+//! Reading arguments: numbers, times to live, conditions, versions and values, as
+//! several commands take them.
 
 pub(super) mod condition;
+pub(super) mod etag;
 pub(super) mod lifetime;
 pub(super) mod parse;
 pub(super) mod span;
