@@ -29,6 +29,7 @@ const GROUPS: &[(Group, &str)] = &[
     (Group::Stock, "Stock"),
     (Group::Lock, "Locks"),
     (Group::Lease, "Leases"),
+    (Group::Rate, "Rates"),
     (Group::Transactions, "Transactions"),
     (Group::Pubsub, "Publish and subscribe"),
     (Group::Connection, "Connection"),

@@ -100,6 +100,7 @@ mod strlen;
 mod subscribe;
 mod swapdb;
 mod table;
+mod throttle;
 mod time;
 mod version;
 mod wait;

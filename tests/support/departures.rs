@@ -141,6 +141,7 @@ pub(crate) const DEPARTURES: &[Departure] = &[
             "SETIFMATCH",
             "SETIFGREATER",
             "DELIFGREATER",
+            "CL.THROTTLE",
         ],
         treatment: Treatment::NotGenerated,
         reason: "Redis 7.0 does not know them; nor the options IFEQ, IFNE, IFDEQ, IFDNE, WITHETAG \
@@ -274,5 +275,12 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
       that counting on never overflows, no ETag is negative, RENAME, COPY and MOVE leave them \
       behind (there is no RENAME WITHETAG), and SETIFMATCH and SETIFGREATER also take EXAT, PXAT, \
       PERSIST and JITTER.",
+    ),
+    (
+        "CL.THROTTLE",
+        "It is that of redis-cell, but exact: seconds are rounded up from any fraction, where \
+      redis-cell drops what is below a millisecond, and a key never expires early. A quantity of 0 \
+      writes nothing, a negative one gives back what is there at the most, and what does not fit \
+      64 bits, or a negative count or period, is an error.",
     ),
 ];

@@ -56,6 +56,8 @@ pub(in crate::commands) const ALL: &[&Spec] = &[
     &crate::commands::subscribe::PUNSUBSCRIBE,
     &crate::commands::subscribe::SUBSCRIBE,
     &crate::commands::subscribe::UNSUBSCRIBE,
+    // rate
+    &crate::commands::throttle::SPEC,
     // server
     &crate::commands::acl::SPEC,
     &crate::commands::command::SPEC,

@@ -191,6 +191,8 @@ pub enum Group {
     Lock,
     /// Values that one computes for all.
     Lease,
+    /// How often something may be done.
+    Rate,
 }
 
 impl Group {
@@ -206,6 +208,7 @@ impl Group {
             Group::Stock => "stock",
             Group::Lock => "lock",
             Group::Lease => "lease",
+            Group::Rate => "rate",
         }
     }
 
@@ -220,6 +223,7 @@ impl Group {
             Group::Stock => Some("stock"),
             Group::Lock => Some("lock"),
             Group::Lease => Some("lease"),
+            Group::Rate => Some("rate"),
             Group::Server => None,
         }
     }
