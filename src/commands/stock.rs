@@ -155,7 +155,7 @@ type Amount = Option<i64>;
 fn hold(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let lasts = px(args, 2)?;
     let pairs = args.tail(4);
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity { command: "stock.hold".to_owned() });
     }
     let wanted = Wanted::read(pairs)?;

@@ -224,6 +224,13 @@ impl Engine {
     /// already: inside EXEC that has to be after each command.
     #[inline]
     pub(super) fn settle(&mut self) {
+        if self.keyspace.has_news() || self.server.config_changed {
+            self.settle_news();
+        }
+    }
+
+    #[cold]
+    fn settle_news(&mut self) {
         if let Some(dirtied) = self.keyspace.watchers().take_dirtied() {
             for key in dirtied {
                 if let Some(watched) =

@@ -399,13 +399,19 @@ impl<'a> Db<'a> {
     #[inline]
     fn note_rewritten(&mut self, key: &[u8], fresh_until_ms: Option<u64>) {
         if let Some(at_ms) = fresh_until_ms {
-            let hash = self.database().table.hash(key);
-            if let Some(mut entry) = self.database_mut().table.find_mut(hash, key) {
-                entry.set_fresh_until(None);
-            }
-            self.keyspace.cancel_timer(self.index, at_ms, key, Timer::Stale);
+            self.freshen(key, at_ms);
         }
         self.void_lease(key);
+    }
+
+    /// A value that was to go stale at a Unix ms is not, any more.
+    #[cold]
+    fn freshen(&mut self, key: &[u8], at_ms: u64) {
+        let hash = self.database().table.hash(key);
+        if let Some(mut entry) = self.database_mut().table.find_mut(hash, key) {
+            entry.set_fresh_until(None);
+        }
+        self.keyspace.cancel_timer(self.index, at_ms, key, Timer::Stale);
     }
 
     /// Stores a native value where nothing is.
@@ -659,15 +665,19 @@ impl<'a> Db<'a> {
     /// The one place that every change passes.
     #[inline]
     pub(super) fn announce(&mut self, key: &[u8], event: Event) {
-        // What happens by itself is news to the client whose command it is found by.
-        let by_itself = event == event::EXPIRED || event == event::HOLD_EXPIRED;
-        self.touch(key, !by_itself);
+        self.touch(key);
+        if self.keyspace.changes.are_wanted {
+            // What happens by itself is news also to the client whose command it is
+            // found by.
+            let by_itself = event == event::EXPIRED || event == event::HOLD_EXPIRED;
+            self.keyspace.changes.note(key, !by_itself);
+        }
         self.notify(key, event);
     }
 
-    /// The part of [`Db::announce`] that a change without an event has too.
+    /// The part of [`Db::announce`] that is the same for every change.
     #[inline]
-    pub(super) fn touch(&mut self, key: &[u8], by_command: bool) {
+    fn touch(&mut self, key: &[u8]) {
         self.keyspace.stats.changes += 1;
         if !self.keyspace.watchers.is_empty() {
             self.keyspace.watchers.touch(self.index, key);
@@ -675,9 +685,12 @@ impl<'a> Db<'a> {
         if !self.keyspace.waiters.is_empty() {
             self.keyspace.waiters.signal(self.index, key);
         }
-        if self.keyspace.changes.are_wanted {
-            self.keyspace.changes.note(key, by_command);
-        }
+    }
+
+    /// A change without an event: by a command, or by itself.
+    pub(super) fn announce_quietly(&mut self, key: &[u8], by_command: bool) {
+        self.touch(key);
+        self.keyspace.changes.note(key, by_command);
     }
 
     /// An entry has been removed because its deadline had passed.

@@ -141,7 +141,7 @@ impl Db<'_> {
 
     /// The value has just gone stale by itself.
     pub(super) fn note_stale(&mut self, key: &[u8]) {
-        self.touch(key, false);
+        self.announce_quietly(key, false);
         self.notify(key, event::STALE);
     }
 
@@ -172,6 +172,7 @@ impl Db<'_> {
 
     /// The lease is over, and whoever waits for the value may be the next to
     /// compute it.
+    #[cold]
     pub(super) fn forget_lease(&mut self, key: &[u8]) {
         let Some(lease) = self.database_mut().leases.remove(key) else { return };
         self.keyspace.cancel_timer(self.index, lease.deadline_ms, key, Timer::Lease);

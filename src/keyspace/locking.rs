@@ -158,7 +158,7 @@ impl Db<'_> {
                 0
             }
             Some(left) => {
-                self.touch(key, true);
+                self.announce_quietly(key, true);
                 i64::try_from(left).unwrap_or(i64::MAX)
             }
         }

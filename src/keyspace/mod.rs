@@ -415,6 +415,13 @@ impl Keyspace {
         self.token
     }
 
+    /// Whether there is something for [`Watchers::take_dirtied`] or
+    /// [`Keyspace::take_untied`] to take.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.watchers.has_any_dirtied() || !self.untied.is_empty()
+    }
+
     /// The ties that have ended since the last call.
     #[inline]
     pub(crate) fn take_untied(&mut self) -> Option<Vec<(u64, u64)>> {

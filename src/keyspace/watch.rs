@@ -72,6 +72,12 @@ impl Watchers {
         self.dirtied.contains(&watcher)
     }
 
+    /// Whether anybody is to be told.
+    #[inline]
+    pub(super) fn has_any_dirtied(&self) -> bool {
+        !self.dirtied.is_empty()
+    }
+
     /// Takes the watchers to be told.
     #[inline]
     pub(crate) fn take_dirtied(&mut self) -> Option<Vec<Watcher>> {
