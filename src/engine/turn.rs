@@ -45,6 +45,15 @@ impl Engine {
             let bytes = bytes[consumed..].to_vec();
             client.unread = Some(Box::new(Unread { bytes, progress }));
         }
+        self.serve_parked(Serving::Yes);
+    }
+
+    /// Serves those whose turn has come with a request that waits itself; it may be
+    /// among them, so this has to come after it has been kept.
+    fn serve_parked(&mut self, serving: Serving) {
+        if self.has_to_serve() && serving == Serving::Yes {
+            self.serve();
+        }
     }
 
     /// Runs requests that had to be kept, at most the client's share of a turn, and
@@ -77,6 +86,7 @@ impl Engine {
             }
             client.unread = Some(unread);
         }
+        self.serve_parked(serving);
         consumed
     }
 
@@ -117,12 +127,11 @@ impl Engine {
                         continue;
                     }
                     let trusted = self.is_trusted(&self.clients[key]);
-                    let flow = self.run_one(key, args, &mut out);
+                    if self.run_one(key, args, &mut out) == Flow::Parked {
+                        break;
+                    }
                     if self.has_to_serve() && serving == Serving::Yes {
                         self.serve();
-                    }
-                    if flow == Flow::Parked {
-                        break;
                     }
                     consumed += taken;
                     let client = &self.clients[key];

@@ -1,7 +1,7 @@
 //! Locks in the keyspace: acquiring, releasing, extending, and the circles of
 //! owners who wait for each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::db::Db;
 use super::entry::WrongType;
@@ -11,9 +11,9 @@ use super::object::Object;
 use super::timers::Timer;
 use super::waiters::Waiter;
 
-/// How long a chain of owners who wait for each other is followed. A longer
-/// circle is not found, and ends when the first of its waits does.
-const CIRCLE_LEN_MAX: usize = 256;
+/// How many owners are looked at to find a circle of them. One that leads through
+/// more is not found, and ends when the first of its waits does.
+const CIRCLE_OWNERS_MAX: usize = 1_000;
 
 /// Nobody owns the lock.
 pub(crate) const NOBODY: i64 = -2;
@@ -253,14 +253,76 @@ impl Db<'_> {
     ///
     /// Who waits for an exclusive or shared lock waits for each of its owners; who
     /// waits for a semaphore, only for the first of them to release it, so that all
-    /// of them have to be in the circle.
+    /// of them have to be stuck.
     pub(crate) fn circle(&self, waiter: &[u8], key: &[u8]) -> Option<Vec<Edge>> {
-        // Nobody can wait for who owns nothing; but what one owns is not indexed,
-        // only what one waits for. Most owners wait for nothing, so that this ends
-        // at once.
-        let mut search =
-            Search { db: self, target: waiter, seen: HashMap::new(), path: Vec::new() };
-        search.follow(waiter, key, 0).then_some(search.path)
+        let met = self.owners_from(key);
+        // Who could not go on before `waiter` does, in the order in which that was
+        // found, with the lock that each of them waits for.
+        let mut stuck: HashMap<&[u8], (usize, &[u8])> = HashMap::from([(waiter, (0, key))]);
+        loop {
+            let before = stuck.len();
+            // Those furthest away first: along a chain one pass is enough.
+            for owner in met.iter().rev() {
+                let mut awaited = self.keyspace.waiters.awaited_by(self.index, owner);
+                if !stuck.contains_key(*owner)
+                    && let Some(lock) = awaited.find(|lock| self.is_kept_by(lock, &stuck))
+                {
+                    stuck.insert(owner, (stuck.len(), lock));
+                }
+            }
+            if stuck.len() == before {
+                break;
+            }
+        }
+        if !self.is_kept_by(key, &stuck) {
+            return None;
+        }
+        let (mut at, mut lock) = (waiter, key);
+        let mut circle = Vec::new();
+        loop {
+            // Whoever was found first: each step leads to one found earlier, so it
+            // ends at the first of all, who is `waiter`.
+            let names = self.lock_quietly(lock)?.owners().map(|(_, owner)| &*owner.name);
+            let known = names.filter_map(|name| Some((*stuck.get(name)?, name)));
+            let ((_, next), owner) = known.min_by_key(|((order, _), _)| *order)?;
+            circle.push(Edge { waiter: at.into(), lock: lock.into(), owner: owner.into() });
+            if owner == waiter {
+                return Some(circle);
+            }
+            (at, lock) = (owner, next);
+        }
+    }
+
+    /// The owners of a lock, those of the locks that these wait for, and so on:
+    /// each once, the nearest first. Most owners wait for nothing, so these are few.
+    fn owners_from(&self, key: &[u8]) -> Vec<&[u8]> {
+        let mut met: Vec<&[u8]> = Vec::new();
+        let mut known = HashSet::new();
+        let mut meet = |lock: &[u8], met: &mut Vec<_>| {
+            let owners = self.lock_quietly(lock).into_iter().flat_map(Lock::owners);
+            let room = CIRCLE_OWNERS_MAX.saturating_sub(met.len());
+            let names = owners.map(|(_, owner)| &*owner.name).filter(|name| known.insert(*name));
+            met.extend(names.take(room));
+        };
+        meet(key, &mut met);
+        let mut looked_at = 0;
+        while let Some(&owner) = met.get(looked_at) {
+            looked_at += 1;
+            for lock in self.keyspace.waiters.awaited_by(self.index, owner) {
+                meet(lock, &mut met);
+            }
+        }
+        met
+    }
+
+    /// Whether a lock cannot become free before one of these goes on.
+    fn is_kept_by(&self, lock: &[u8], stuck: &HashMap<&[u8], (usize, &[u8])>) -> bool {
+        let Some(lock) = self.lock_quietly(lock) else { return false };
+        let mut names = lock.owners().map(|(_, owner)| &*owner.name);
+        match lock.mode() {
+            LockMode::Exclusive | LockMode::Shared => names.any(|name| stuck.contains_key(name)),
+            LockMode::Limit(_) => names.all(|name| stuck.contains_key(name)),
+        }
     }
 
     fn lock_quietly(&self, key: &[u8]) -> Option<&Lock> {
@@ -268,66 +330,5 @@ impl Db<'_> {
             Object::Lock(lock) => Some(lock),
             Object::Hold(_) => None,
         }
-    }
-}
-
-/// The search for a circle.
-struct Search<'s, 'd> {
-    db: &'s Db<'d>,
-    target: &'s [u8],
-    /// Owners who have been looked at, and whether the circle closes through them.
-    seen: HashMap<Box<[u8]>, bool>,
-    path: Vec<Edge>,
-}
-
-impl Search<'_, '_> {
-    /// Whether `waiter`, who waits for `lock`, thereby waits for the target.
-    fn follow(&mut self, waiter: &[u8], lock: &[u8], depth: usize) -> bool {
-        let Some(found) = self.db.lock_quietly(lock) else { return false };
-        if depth == CIRCLE_LEN_MAX {
-            return false;
-        }
-        let before = self.path.len();
-        let needs_all = matches!(found.mode(), LockMode::Limit(_));
-        let mut closes = false;
-        for (_, owner) in found.owners() {
-            let mark = self.path.len();
-            let edge = Edge { waiter: waiter.into(), lock: lock.into(), owner: owner.name.clone() };
-            self.path.push(edge);
-            let reaches = self.reaches(&owner.name, depth + 1);
-            if reaches && !needs_all {
-                return true;
-            }
-            if needs_all && !reaches {
-                self.path.truncate(before);
-                return false;
-            }
-            // Of several circles the first is named.
-            if !reaches || closes {
-                self.path.truncate(mark);
-            }
-            closes |= reaches;
-        }
-        closes
-    }
-
-    /// Whether the owner is the target, or waits for what leads to it.
-    fn reaches(&mut self, owner: &[u8], depth: usize) -> bool {
-        if *owner == *self.target {
-            return true;
-        }
-        if let Some(&known) = self.seen.get(owner) {
-            return known;
-        }
-        // Until it is known: a circle that the target is not in does not count.
-        self.seen.insert(owner.into(), false);
-        let db = self.db;
-        for lock in db.keyspace.waiters.awaited_by(db.index, owner) {
-            if self.follow(owner, lock, depth) {
-                self.seen.insert(owner.into(), true);
-                return true;
-            }
-        }
-        false
     }
 }
