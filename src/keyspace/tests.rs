@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod native;
+
 const NOW: Now = Now { monotonic: Duration::ZERO, unix_us: 1_893_456_000_000_000 };
 const NOW_MS: u64 = NOW.unix_ms();
 
@@ -265,7 +267,6 @@ const NOT_MUTATIONS: &[&str] = &[
     "inspect",
     "inspect_quietly",
     "keyspace",
-    "look",
     "mark_raw", // a part of the change that made the value
     "notify",
     "other",
@@ -280,19 +281,31 @@ const NOT_MUTATIONS: &[&str] = &[
     "reset_stats",
     "set_notify",
     "set_now",
+    "set_write_times",
     "take_changes",
     "take_notifications",
     "take_stored_due",
+    "take_untied",
+    "waiters",
     "want_changes",
     "watchers",
 ];
 
 #[test]
 fn every_mutation_counts_dirties_its_watchers_and_emits_its_events() {
-    for (number, mutation) in MUTATIONS.iter().enumerate() {
+    check_mutations(MUTATIONS, prepared, &WATCHED);
+}
+
+/// `watched` are the keys that the table may touch.
+fn check_mutations(
+    mutations: &[Mutation],
+    prepared: fn() -> Keyspace,
+    watched: &[(usize, &'static str)],
+) {
+    for (number, mutation) in mutations.iter().enumerate() {
         let name = format!("{number}: {}", mutation.method);
         let mut keyspace = prepared();
-        for (watcher, (db, key)) in WATCHED.into_iter().enumerate() {
+        for (watcher, &(db, key)) in watched.iter().enumerate() {
             keyspace.watchers().watch(db, key.as_bytes(), watcher);
         }
         let changes = keyspace.stats().changes;
@@ -305,14 +318,21 @@ fn every_mutation_counts_dirties_its_watchers_and_emits_its_events() {
             .collect();
         assert_eq!(events, mutation.events, "{name}: events");
         let dirtied = keyspace.watchers().take_dirtied().unwrap_or_default();
-        let dirtied: BTreeSet<_> = dirtied.into_iter().map(|watcher| WATCHED[watcher]).collect();
+        let dirtied: BTreeSet<_> = dirtied.into_iter().map(|watcher| watched[watcher]).collect();
         assert_eq!(dirtied, mutation.dirties.iter().copied().collect(), "{name}: watchers");
     }
 }
 
 #[test]
 fn every_mutation_is_noted_for_client_side_caches() {
-    for (number, mutation) in MUTATIONS.iter().enumerate() {
+    check_noted(MUTATIONS, prepared);
+}
+
+/// Events of what happens to a key of its own accord.
+const BY_ITSELF: [&str; 3] = ["expired", "holdexpired", "stale"];
+
+fn check_noted(mutations: &[Mutation], prepared: fn() -> Keyspace) {
+    for (number, mutation) in mutations.iter().enumerate() {
         let name = format!("{number}: {}", mutation.method);
         let mut keyspace = prepared();
         keyspace.want_changes(true);
@@ -339,7 +359,7 @@ fn every_mutation_is_noted_for_client_side_caches() {
         let expected: BTreeSet<&[u8]> = mutation
             .events
             .iter()
-            .filter(|(_, event, _)| *event == "expired")
+            .filter(|(_, event, _)| BY_ITSELF.contains(event))
             .map(|(_, _, key)| key.as_bytes())
             .collect();
         assert_eq!(expired, expected, "{name}: of their own accord");
@@ -364,7 +384,14 @@ fn changes_are_noted_only_while_they_are_wanted_and_a_flush_of_all_once() {
 
 #[test]
 fn no_method_that_may_change_a_key_is_missing_above() {
-    let sources = [include_str!("db.rs"), include_str!("mod.rs")];
+    let sources = [
+        include_str!("db.rs"),
+        include_str!("firing.rs"),
+        include_str!("leases.rs"),
+        include_str!("locking.rs"),
+        include_str!("mod.rs"),
+        include_str!("stock.rs"),
+    ];
     let mut methods = BTreeSet::new();
     for part in sources.iter().flat_map(|source| source.split("pub(crate) fn ").skip(1)) {
         let (name, rest) = part.split_once('(').expect("a signature");
@@ -376,6 +403,7 @@ fn no_method_that_may_change_a_key_is_missing_above() {
     }
     let known: BTreeSet<_> = MUTATIONS
         .iter()
+        .chain(native::MUTATIONS)
         .map(|mutation| mutation.method)
         .chain(NOT_MUTATIONS.iter().copied())
         .collect();

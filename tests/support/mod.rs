@@ -8,6 +8,7 @@
 pub(crate) mod compare;
 pub(crate) mod departures;
 pub(crate) mod driver;
+pub(crate) mod events;
 pub(crate) mod generator;
 pub(crate) mod process;
 pub(crate) mod program;

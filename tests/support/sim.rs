@@ -200,6 +200,20 @@ impl Sim {
         self.turn();
     }
 
+    /// Does what one line of a transcript says, and gives what the client that is
+    /// named there has been sent since it was last asked.
+    pub(crate) fn act(&mut self, line: &str) -> String {
+        if let Some(ms) = pause_ms(line) {
+            self.advance_ms(ms);
+            return String::new();
+        }
+        match prompt(line) {
+            Some((client, "")) => self.take_replies(client),
+            Some((client, request)) => self.cli(client, request),
+            None => panic!("a line that is neither request nor reply: {line:?}"),
+        }
+    }
+
     /// Plays a transcript; panics where the server's answers differ from it.
     pub(crate) fn transcript(&mut self, name: &str, text: &str) {
         let mut lines = text.lines().peekable();
@@ -207,28 +221,15 @@ impl Sim {
             if line.trim().is_empty() {
                 continue;
             }
-            if let Some(ms) =
-                line.strip_prefix('(').and_then(|rest| rest.strip_suffix(" ms later)"))
-            {
-                self.advance_ms(ms.parse().expect("a number of milliseconds"));
-                continue;
-            }
-            let (client, request) = prompt(line).unwrap_or_else(|| {
-                panic!("{name}: a line that is neither request nor reply: {line:?}")
-            });
             let mut expected = Vec::new();
             while let Some(next) = lines.peek() {
-                if prompt(next).is_some() || next.ends_with(" ms later)") || next.is_empty() {
+                if prompt(next).is_some() || pause_ms(next).is_some() || next.is_empty() {
                     break;
                 }
                 expected.push(lines.next().expect("peeked"));
             }
             let expected = expected.join("\n");
-            let actual = if request.is_empty() {
-                self.take_replies(client)
-            } else {
-                self.cli(client, request)
-            };
+            let actual = self.act(line);
             let matches = match expected.as_str() {
                 "(any)" => !actual.is_empty(),
                 "(none)" => actual.is_empty(),
@@ -240,6 +241,12 @@ impl Sim {
             );
         }
     }
+}
+
+/// `(30000 ms later)`
+fn pause_ms(line: &str) -> Option<u64> {
+    let ms = line.strip_prefix('(')?.strip_suffix(" ms later)")?;
+    Some(ms.parse().expect("a number of milliseconds"))
 }
 
 /// `> request` or `2> request`; a bare `> ` only looks at what has arrived.

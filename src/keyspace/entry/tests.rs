@@ -1,4 +1,5 @@
 use super::*;
+use crate::keyspace::hold::{Hold, HoldItem};
 
 fn bytes(entry: &Entry) -> &[u8] {
     match entry.string().unwrap() {
@@ -15,8 +16,36 @@ fn sizes_are_as_promised() {
     assert_eq!(entry.allocated_bytes(), 64);
     entry.set_deadline(None);
     assert_eq!(entry.allocated_bytes(), 56);
-    let entry = Entry::new(&[b'k'; 16], NewValue::Int(i64::MIN), Some(u64::MAX));
+    let mut entry = Entry::new(&[b'k'; 16], NewValue::Int(i64::MIN), Some(u64::MAX));
     assert_eq!(entry.allocated_bytes(), 40);
+    entry.set_written(Some(1));
+    entry.set_fresh_until(Some(2));
+    entry.set_version(Some(3));
+    assert_eq!(entry.allocated_bytes(), 64, "eight bytes for each that there is");
+    entry.set_written(None);
+    entry.set_version(None);
+    assert_eq!((entry.allocated_bytes(), entry.fresh_until_ms()), (48, Some(2)));
+    let object = object(3);
+    let boxed_bytes = object.allocated_bytes();
+    entry.set_value(NewValue::Object(Box::new(object)));
+    assert_eq!(entry.allocated_bytes(), 48 + boxed_bytes);
+}
+
+/// A hold of so many items.
+fn object(len: usize) -> Object {
+    let item = |number: usize| HoldItem {
+        key: number.to_string().into_bytes().into(),
+        amount: 1,
+        remained: 0,
+    };
+    Object::Hold(Hold::new((0..len).map(item).collect(), 9, 9))
+}
+
+fn object_len(entry: &Entry) -> Option<usize> {
+    entry.object().map(|object| match object {
+        Object::Hold(hold) => hold.items().len(),
+        Object::Lock(_) => panic!("a lock"),
+    })
 }
 
 #[test]
@@ -100,71 +129,128 @@ fn a_gap_is_filled_with_zeros() {
     assert!(!entry.is_raw());
 }
 
-#[test]
-fn random_changes_agree_with_a_model() {
-    let rounds = if cfg!(miri) { 300 } else { 30_000 };
-    let mut random = fastrand::Rng::with_seed(11);
-    let mut key = b"first".to_vec();
-    let mut value = b"x".to_vec();
-    let mut deadline_ms = None;
-    let mut raw = false;
-    let mut entry = Entry::new(&key, NewValue::Bytes(&value), None);
-    entry.set_accessed_s(77);
-    for round in 0..rounds {
-        let data = vec![round as u8; random.usize(0..40)];
-        match random.u8(0..9) {
-            0 => {
-                deadline_ms = random.bool().then(|| random.u64(..));
-                entry.set_deadline(deadline_ms);
+/// What an entry should be.
+#[derive(Debug)]
+struct Model {
+    key: Vec<u8>,
+    value: Stored,
+    raw: bool,
+    /// Deadline, time of writing, end of freshness, version.
+    fields: [Option<u64>; 4],
+}
+
+#[derive(Debug)]
+enum Stored {
+    String(Vec<u8>),
+    /// A hold of so many items.
+    Object(usize),
+}
+
+impl Model {
+    #[track_caller]
+    fn check(&self, entry: &Entry) {
+        assert_eq!(entry.key(), self.key);
+        match (&self.value, entry.string()) {
+            (Stored::String(value), Ok(Value::Int(number))) => {
+                assert_eq!(number.to_string().as_bytes(), value);
             }
-            1 => {
-                value = vec![round as u8; random.usize(0..2200)];
-                raw = false;
+            (Stored::String(value), Ok(Value::Bytes(bytes))) => assert_eq!(bytes, value),
+            (Stored::Object(len), Err(WrongType)) => assert_eq!(object_len(entry), Some(*len)),
+            (stored, string) => panic!("{string:?} instead of {stored:?}"),
+        }
+        let fields =
+            [entry.deadline_ms(), entry.written_ms(), entry.fresh_until_ms(), entry.version()];
+        assert_eq!((fields, entry.is_raw()), (self.fields, self.raw));
+        assert_eq!(entry.has_deadline(), self.fields[0].is_some());
+        assert_eq!(entry.accessed_s(), 77);
+    }
+
+    /// Changes both in one random way.
+    fn change(&mut self, mut entry: Entry, random: &mut fastrand::Rng) -> Entry {
+        let byte = random.u8(..);
+        match random.u8(0..9) {
+            0 | 1 => {
+                let number = random.bool().then(|| random.u64(..));
+                let field = random.usize(0..4);
+                self.fields[field] = number;
+                [
+                    Entry::set_deadline,
+                    Entry::set_written,
+                    Entry::set_fresh_until,
+                    Entry::set_version,
+                ][field](&mut entry, number);
+            }
+            2 => {
+                let value = vec![byte; random.usize(0..2200)];
                 if random.bool() {
                     entry.set_value(NewValue::Bytes(&value));
                 } else {
                     entry.set_value(NewValue::Shared(Bytes::from(value.clone())));
                 }
-            }
-            2 => {
-                let number = random.i64(..);
-                value = number.to_string().into_bytes();
-                raw = matches!(entry.string().unwrap(), Value::Int(_)) && raw;
-                entry.set_int(number);
+                (self.value, self.raw) = (Stored::String(value), false);
             }
             3 => {
-                let length = if random.bool() { 10_000 } else { 30 };
-                key = vec![round as u8; random.usize(0..length)];
-                entry = entry.into_renamed(&key);
+                let number = random.i64(..);
+                self.raw &= matches!(entry.string(), Ok(Value::Int(_)));
+                self.value = Stored::String(number.to_string().into_bytes());
+                entry.set_int(number);
             }
             4 => {
-                let copy = entry.duplicate(&key);
+                let len = random.usize(0..5);
+                entry.set_value(NewValue::Object(Box::new(object(len))));
+                (self.value, self.raw) = (Stored::Object(len), false);
+            }
+            5 => {
+                let length = if random.bool() { 10_000 } else { 30 };
+                self.key = vec![byte; random.usize(0..length)];
+                entry = entry.into_renamed(&self.key);
+            }
+            6 => {
+                let copy = entry.duplicate(&self.key);
                 entry = copy;
             }
-            5 | 6 => {
-                value.extend_from_slice(&data);
-                raw = true;
-                assert_eq!(entry.append(&data), value.len());
-            }
-            7 if value.len() < 4000 => {
-                let offset = random.usize(0..value.len() + 50);
-                if !data.is_empty() {
-                    value.resize(value.len().max(offset + data.len()), 0);
-                    value[offset..offset + data.len()].copy_from_slice(&data);
-                    raw = true;
-                } else if matches!(entry.string().unwrap(), Value::Int(_)) {
-                    raw = false;
-                }
-                entry.write_at(offset, &data);
-            }
-            _ => entry.set_raw(raw),
+            7 => self.edit(&mut entry, byte, random),
+            _ => entry.set_raw(self.raw),
         }
-        assert_eq!(entry.key(), key);
-        match entry.string().unwrap() {
-            Value::Int(number) => assert_eq!(number.to_string().as_bytes(), value),
-            Value::Bytes(bytes) => assert_eq!(bytes, value),
+        entry
+    }
+
+    /// Appends or overwrites, which only a string lets be done to it.
+    fn edit(&mut self, entry: &mut Entry, byte: u8, random: &mut fastrand::Rng) {
+        let data = vec![byte; random.usize(0..40)];
+        let Stored::String(value) = &mut self.value else { return };
+        if random.bool() || value.len() >= 4000 {
+            value.extend_from_slice(&data);
+            self.raw = true;
+            assert_eq!(entry.append(&data), value.len());
+            return;
         }
-        assert_eq!((entry.deadline_ms(), entry.is_raw()), (deadline_ms, raw));
-        assert_eq!(entry.accessed_s(), 77);
+        let offset = random.usize(0..value.len() + 50);
+        if !data.is_empty() {
+            value.resize(value.len().max(offset + data.len()), 0);
+            value[offset..offset + data.len()].copy_from_slice(&data);
+            self.raw = true;
+        } else if matches!(entry.string(), Ok(Value::Int(_))) {
+            self.raw = false;
+        }
+        assert_eq!(entry.write_at(offset, &data), value.len());
+    }
+}
+
+#[test]
+fn random_changes_agree_with_a_model() {
+    let rounds = if cfg!(miri) { 500 } else { 40_000 };
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut model = Model {
+        key: b"first".to_vec(),
+        value: Stored::String(b"x".to_vec()),
+        raw: false,
+        fields: [None; 4],
+    };
+    let mut entry = Entry::new(b"first", NewValue::Bytes(b"x"), None);
+    entry.set_accessed_s(77);
+    for _ in 0..rounds {
+        entry = model.change(entry, &mut random);
+        model.check(&entry);
     }
 }
