@@ -498,9 +498,10 @@ fn whatever_removes_a_live_hold_gives_its_units_back() {
 
 #[test]
 fn a_counter_that_replaces_its_own_hold_has_the_units_first() {
-    for (replacement, kept) in
-        [("RENAME shirt one", "1) \"5\"\n2) (nil)"), ("COPY shirt one REPLACE", "1) \"5\"\n2) \"5\"")]
-    {
+    for (replacement, kept) in [
+        ("RENAME shirt one", "1) \"5\"\n2) (nil)"),
+        ("COPY shirt one REPLACE", "1) \"5\"\n2) \"5\""),
+    ] {
         let mut sim = Sim::new();
         sim.cli(1, "SET shirt 5");
         sim.cli(1, "STOCK.HOLD one PX 1000 shirt 2");
