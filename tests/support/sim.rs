@@ -130,6 +130,14 @@ impl Sim {
         self.take_replies(client)
     }
 
+    /// The value of a field of INFO, as the first client sees it.
+    pub(crate) fn info(&mut self, name: &str) -> String {
+        let reply = self.ask(1, &[b"INFO", b"all"]);
+        let text = String::from_utf8_lossy(reply.text().expect("text")).into_owned();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_else(|| panic!("INFO has no {name}: {text}")).to_owned()
+    }
+
     /// Takes the first reply that the client has been sent.
     pub(crate) fn take_reply(&mut self, client: usize) -> Option<Reply> {
         let received = self.received.get_mut(&client)?;
