@@ -4,6 +4,9 @@
 mod support;
 
 use support::events::{check_events, listening};
+use support::refusals::{
+    check_refusals, invalid_expire, not_an_integer, out_of_range, syntax, wrong_count, wrong_type,
+};
 use support::sim::{Sim, play};
 use tollgate::config::Config;
 
@@ -648,87 +651,88 @@ OK
     );
 }
 
-const NOT_A_SPAN: &str = "(error) ERR PX must be an integer between 1 and 9223372036854775807";
-const NOT_AN_AMOUNT: &str =
-    "(error) ERR amount must be an integer between 1 and 9223372036854775807";
-const WRONG_TYPE: &str =
-    "(error) WRONGTYPE Operation against a key holding the wrong kind of value";
-const NOT_AN_INTEGER: &str = "(error) ERR value is not an integer or out of range";
-const SYNTAX: &str = "(error) ERR syntax error";
-
-fn wrong_count(command: &str) -> String {
-    format!("(error) ERR wrong number of arguments for '{command}' command")
-}
-
 #[test]
 fn bad_input_is_refused_by_name_and_changes_nothing() {
     let mut sim = Sim::new();
     sim.cli(1, "MSET shirt 5 text abc huge 9223372036854775808");
     sim.cli(1, "STOCK.HOLD one PX 60000 shirt 2");
     sim.cli(1, "LOCK.ACQUIRE lock me PX 60000");
-    let state = |sim: &mut Sim| {
-        ["STOCK.INFO shirt", "STOCK.INFO one", "LOCK.INFO lock", "MGET text huge", "DBSIZE"]
-            .map(|request| sim.cli(2, request))
-    };
-    let before = state(&mut sim);
-    let hold_count = wrong_count("stock.hold");
-    for (request, error) in [
-        ("STOCK.HOLD", &*hold_count),
-        ("STOCK.HOLD two PX 1000 shirt", &hold_count),
-        ("STOCK.HOLD two PX 1000 shirt 1 cap", &hold_count),
-        ("STOCK.CONFIRM", &wrong_count("stock.confirm")),
-        ("STOCK.CONFIRM one two", &wrong_count("stock.confirm")),
-        ("STOCK.CANCEL", &wrong_count("stock.cancel")),
-        ("STOCK.EXTEND one PX", &wrong_count("stock.extend")),
-        ("STOCK.EXTEND one PX 1 2", &wrong_count("stock.extend")),
-        ("STOCK.INFO", &wrong_count("stock.info")),
-        ("STOCK.HOLD two EX 1000 shirt 1", SYNTAX),
-        ("STOCK.EXTEND one EX 1000", SYNTAX),
-        ("STOCK.HOLD two PX 0 shirt 1", NOT_A_SPAN),
-        ("STOCK.HOLD two PX -1 shirt 1", NOT_A_SPAN),
-        ("STOCK.HOLD two PX 1.5 shirt 1", NOT_A_SPAN),
-        ("STOCK.HOLD two PX 9223372036854775808 shirt 1", NOT_A_SPAN),
-        ("STOCK.HOLD one PX x shirt 2", NOT_A_SPAN),
-        ("STOCK.EXTEND one PX 0", NOT_A_SPAN),
-        ("STOCK.EXTEND nothing PX x", NOT_A_SPAN),
-        ("STOCK.HOLD two PX 1000 shirt 0", NOT_AN_AMOUNT),
-        ("STOCK.HOLD two PX 1000 shirt -1", NOT_AN_AMOUNT),
-        ("STOCK.HOLD two PX 1000 shirt +1", NOT_AN_AMOUNT),
-        ("STOCK.HOLD two PX 1000 shirt 9223372036854775808", NOT_AN_AMOUNT),
-        ("STOCK.HOLD two PX 1000 shirt 1 text \"\"", NOT_AN_AMOUNT),
-        ("STOCK.HOLD lock PX 1000 shirt none", NOT_AN_AMOUNT),
-        (
-            "STOCK.HOLD two PX 9223372036854775807 shirt 1",
-            "(error) ERR invalid expire time in 'stock.hold' command",
-        ),
-        (
-            "STOCK.EXTEND one PX 9223372036854775807",
-            "(error) ERR invalid expire time in 'stock.extend' command",
-        ),
-        ("STOCK.HOLD two PX 1000 shirt 1 text 1", NOT_AN_INTEGER),
-        ("STOCK.HOLD two PX 1000 huge 1", NOT_AN_INTEGER),
-        ("STOCK.HOLD two PX 1000 shirt 9 nothing 1 text 1", NOT_AN_INTEGER),
-        ("STOCK.HOLD two PX 1000 shirt 1 lock 1", WRONG_TYPE),
-        ("STOCK.HOLD two PX 1000 one 1", WRONG_TYPE),
-        ("STOCK.HOLD two PX 1000 nothing 1 lock 1", WRONG_TYPE),
-        ("STOCK.HOLD shirt PX 1000 cap 1", WRONG_TYPE),
-        ("STOCK.HOLD lock PX 1000 shirt 1", WRONG_TYPE),
-        ("STOCK.CONFIRM shirt", WRONG_TYPE),
-        ("STOCK.CONFIRM lock", WRONG_TYPE),
-        ("STOCK.CANCEL text", WRONG_TYPE),
-        ("STOCK.CANCEL lock", WRONG_TYPE),
-        ("STOCK.EXTEND shirt PX 1000", WRONG_TYPE),
-        ("STOCK.EXTEND lock PX 1000", WRONG_TYPE),
-        ("STOCK.INFO lock", WRONG_TYPE),
-        ("STOCK.INFO text", NOT_AN_INTEGER),
-        ("DECRIFPOS one", WRONG_TYPE),
-        ("DECRIFPOS lock", WRONG_TYPE),
-        ("INCREX one", WRONG_TYPE),
-        ("INCREX lock BYINT 1", WRONG_TYPE),
-    ] {
-        assert_eq!(sim.cli(1, request), error, "{request}");
-        assert_eq!(state(&mut sim), before, "{request}");
-    }
+    let state =
+        ["STOCK.INFO shirt", "STOCK.INFO one", "LOCK.INFO lock", "MGET text huge", "DBSIZE"];
+    check_refusals(
+        &mut sim,
+        &state,
+        &[
+            (
+                wrong_count("stock.hold"),
+                &[
+                    "STOCK.HOLD",
+                    "STOCK.HOLD two PX 1000 shirt",
+                    "STOCK.HOLD two PX 1000 shirt 1 cap",
+                ],
+            ),
+            (wrong_count("stock.confirm"), &["STOCK.CONFIRM", "STOCK.CONFIRM one two"]),
+            (wrong_count("stock.cancel"), &["STOCK.CANCEL"]),
+            (wrong_count("stock.extend"), &["STOCK.EXTEND one PX", "STOCK.EXTEND one PX 1 2"]),
+            (wrong_count("stock.info"), &["STOCK.INFO"]),
+            (syntax(), &["STOCK.HOLD two EX 1000 shirt 1", "STOCK.EXTEND one EX 1000"]),
+            (
+                out_of_range("PX", 1),
+                &[
+                    "STOCK.HOLD two PX 0 shirt 1",
+                    "STOCK.HOLD two PX -1 shirt 1",
+                    "STOCK.HOLD two PX 1.5 shirt 1",
+                    "STOCK.HOLD two PX 9223372036854775808 shirt 1",
+                    "STOCK.HOLD one PX x shirt 2",
+                    "STOCK.EXTEND one PX 0",
+                    "STOCK.EXTEND nothing PX x",
+                ],
+            ),
+            (
+                out_of_range("amount", 1),
+                &[
+                    "STOCK.HOLD two PX 1000 shirt 0",
+                    "STOCK.HOLD two PX 1000 shirt -1",
+                    "STOCK.HOLD two PX 1000 shirt +1",
+                    "STOCK.HOLD two PX 1000 shirt 9223372036854775808",
+                    "STOCK.HOLD two PX 1000 shirt 1 text \"\"",
+                    "STOCK.HOLD lock PX 1000 shirt none",
+                ],
+            ),
+            (invalid_expire("stock.hold"), &["STOCK.HOLD two PX 9223372036854775807 shirt 1"]),
+            (invalid_expire("stock.extend"), &["STOCK.EXTEND one PX 9223372036854775807"]),
+            (
+                not_an_integer(),
+                &[
+                    "STOCK.HOLD two PX 1000 shirt 1 text 1",
+                    "STOCK.HOLD two PX 1000 huge 1",
+                    "STOCK.HOLD two PX 1000 shirt 9 nothing 1 text 1",
+                    "STOCK.INFO text",
+                ],
+            ),
+            (
+                wrong_type(),
+                &[
+                    "STOCK.HOLD two PX 1000 shirt 1 lock 1",
+                    "STOCK.HOLD two PX 1000 one 1",
+                    "STOCK.HOLD two PX 1000 nothing 1 lock 1",
+                    "STOCK.HOLD shirt PX 1000 cap 1",
+                    "STOCK.HOLD lock PX 1000 shirt 1",
+                    "STOCK.CONFIRM shirt",
+                    "STOCK.CONFIRM lock",
+                    "STOCK.CANCEL text",
+                    "STOCK.CANCEL lock",
+                    "STOCK.EXTEND shirt PX 1000",
+                    "STOCK.EXTEND lock PX 1000",
+                    "STOCK.INFO lock",
+                    "DECRIFPOS one",
+                    "DECRIFPOS lock",
+                    "INCREX one",
+                    "INCREX lock BYINT 1",
+                ],
+            ),
+        ],
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use support::refusals::wrong_type;
 use support::sim::{Sim, encode, play};
 use tollgate::config::Config;
 
@@ -37,8 +38,6 @@ const WAITING: &[Waiting] = &[
 ];
 
 const UNBLOCKED: &str = "(error) UNBLOCKED client unblocked via CLIENT UNBLOCK";
-const WRONG_TYPE: &str =
-    "(error) WRONGTYPE Operation against a key holding the wrong kind of value";
 
 fn with(options: &[(&str, &str)]) -> Sim {
     let mut config = Config::default();
@@ -142,8 +141,8 @@ fn a_key_that_becomes_something_else_ends_all_its_waits() {
         waiting(&mut sim, case, 5000);
         assert_eq!(sim.cli(3, &format!("{} WAIT 5000", case.waits.replace("me", "you"))), "");
         assert!(!sim.cli(1, change).contains("error"), "{change}");
-        assert_eq!(sim.take_replies(2), WRONG_TYPE, "{change}");
-        assert_eq!(sim.take_replies(3), WRONG_TYPE, "{change}");
+        assert_eq!(sim.take_replies(2), wrong_type(), "{change}");
+        assert_eq!(sim.take_replies(3), wrong_type(), "{change}");
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod generator;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod redis_server;
+pub(crate) mod refusals;
 pub(crate) mod resp;
 pub(crate) mod sim;
 pub(crate) mod target;
