@@ -277,19 +277,21 @@ impl Db<'_> {
         if !self.is_kept_by(key, &stuck) {
             return None;
         }
-        let (mut at, mut lock) = (waiter, key);
+        let (mut at, mut lock, mut found_before) = (waiter, key, usize::MAX);
         let mut circle = Vec::new();
         loop {
-            // Whoever was found first: each step leads to one found earlier, so it
-            // ends at the first of all, who is `waiter`.
+            // Each step leads to one who was found earlier, so it ends at the first of
+            // all, who is `waiter`. Of several the one who has owned it longest is named.
             let names = self.lock_quietly(lock)?.owners().map(|(_, owner)| &*owner.name);
-            let known = names.filter_map(|name| Some((*stuck.get(name)?, name)));
-            let ((_, next), owner) = known.min_by_key(|((order, _), _)| *order)?;
+            let mut earlier = names
+                .filter_map(|name| Some((*stuck.get(name)?, name)))
+                .filter(|((found, _), _)| *found < found_before);
+            let ((found, next), owner) = earlier.next()?;
             circle.push(Edge { waiter: at.into(), lock: lock.into(), owner: owner.into() });
             if owner == waiter {
                 return Some(circle);
             }
-            (at, lock) = (owner, next);
+            (at, lock, found_before) = (owner, next, found);
         }
     }
 
