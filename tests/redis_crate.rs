@@ -303,7 +303,7 @@ fn names_and_figures() {
         assert_eq!(own.len(), 1, "{clients}");
         assert!(own[0].contains(" lib-name=redis-rs"), "{clients}");
         let info: redis::InfoDict = redis::cmd("INFO").query(&mut connection)?;
-        assert_eq!(info.get::<usize>("connected_clients"), Some(1));
+        assert!(info.get::<usize>("connected_clients").is_some_and(|clients| clients > 0));
         assert_eq!(info.get::<String>("redis_mode").as_deref(), Some("standalone"));
         let options: HashMap<String, String> =
             redis::cmd("CONFIG").arg("GET").arg("data*").query(&mut connection)?;
