@@ -152,7 +152,10 @@ fn get(context: &mut Context<'_>, args: Args<'_>) -> Ran {
             match left_ms {
                 0 if is_leased => Answer::Stale,
                 0 => Answer::Fill,
-                left_ms if left_ms < ahead.ms && !is_leased => Answer::Fill,
+                // Who has waited for a value is served with it, however short-lived.
+                left_ms if left_ms < ahead.ms && !is_leased && context.wake == Wake::First => {
+                    Answer::Fill
+                }
                 _ => Answer::Hit,
             }
         }

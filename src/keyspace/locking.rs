@@ -327,6 +327,18 @@ impl Db<'_> {
         }
     }
 
+    /// Those who wait for a lock that their own names own have their turn, wherever
+    /// they stand.
+    pub(super) fn signal_reentries(&mut self) {
+        for key in self.keyspace.waiters.keys(self.index) {
+            let owners = self.lock_quietly(&key).into_iter().flat_map(Lock::owners);
+            let names: Vec<Box<[u8]>> = owners.map(|(_, owner)| owner.name.clone()).collect();
+            for name in names {
+                self.keyspace.waiters.signal_owner(self.index, &key, &name);
+            }
+        }
+    }
+
     fn lock_quietly(&self, key: &[u8]) -> Option<&Lock> {
         match self.look(key)?.object()? {
             Object::Lock(lock) => Some(lock),

@@ -480,8 +480,10 @@ impl Keyspace {
         self.touch_watched(a, b);
         self.touch_watched(b, a);
         self.databases.swap(a, b);
-        self.waiters.signal_all(a);
-        self.waiters.signal_all(b);
+        for db in [a, b] {
+            self.waiters.signal_all(db);
+            self.db(db).signal_reentries();
+        }
         self.stats.changes += 1;
     }
 

@@ -362,6 +362,11 @@ impl Waiters {
         })
     }
 
+    /// The keys that somebody waits for, in no order.
+    pub(super) fn keys(&self, db: usize) -> Vec<Box<[u8]>> {
+        self.by_db.get(&db).into_iter().flat_map(HashMap::keys).cloned().collect()
+    }
+
     /// How many wait for a key.
     pub(crate) fn count(&self, db: usize, key: &[u8]) -> usize {
         let queue = self.by_db.get(&db).and_then(|keys| keys.get(key));
