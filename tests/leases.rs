@@ -693,6 +693,14 @@ fn each_change_of_a_value_is_an_event_and_a_lease_is_none() {
             ("(1000 ms later)", &[]),
         ],
     );
+    check_events(
+        &mut listening("Ed"),
+        &[
+            ("> SET k v", &[]),
+            ("> LEASE.INVALIDATE k STALE 100", &["stale k"]),
+            ("(100 ms later)", &[]),
+        ],
+    );
 }
 
 #[test]

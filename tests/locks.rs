@@ -678,6 +678,14 @@ fn each_step_of_a_lock_is_an_event() {
             ("(1000 ms later)", &[]),
         ],
     );
+    check_events(
+        &mut listening("Exg"),
+        &[
+            ("> LOCK.ACQUIRE k a PX 1000", &[]),
+            ("> LOCK.EXTEND k a PX 500", &["expire k"]),
+            ("(500 ms later)", &["expired k"]),
+        ],
+    );
 }
 
 #[test]

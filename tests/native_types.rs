@@ -228,32 +228,39 @@ fn conditions_on_their_being_there_see_them() {
 }
 
 #[test]
-fn what_overwrites_any_key_overwrites_them() {
+fn what_overwrites_any_key_overwrites_them_and_leaves_nothing_of_their_time() {
     for key in NATIVE {
-        for (request, value) in [
-            ("SET {} v", "v"),
-            ("SET {} v XX", "v"),
-            ("SET {} v KEEPTTL", "v"),
-            ("SET {} v EX 100", "v"),
-            ("SETEX {} 100 v", "v"),
-            ("PSETEX {} 1000 v", "v"),
-            ("MSET {} v", "v"),
-            ("MSETEX 1 {} v", "v"),
-            ("RENAME text {}", "abc"),
-            ("COPY text {} REPLACE", "abc"),
+        for (request, value, pttl) in [
+            ("SET {} v", "v", -1),
+            ("SET {} v XX", "v", -1),
+            ("SET {} v KEEPTTL", "v", -1),
+            ("SET {} v EX 100", "v", 100_000),
+            ("SETEX {} 100 v", "v", 100_000),
+            ("PSETEX {} 1000 v", "v", 1_000),
+            ("MSET {} v", "v", -1),
+            ("MSETEX 1 {} v", "v", -1),
+            ("RENAME text {}", "abc", -1),
+            ("COPY text {} REPLACE", "abc", -1),
         ] {
             let mut sim = stocked();
             let request = request.replace("{}", key);
             let reply = sim.cli(1, &request);
             assert!(!reply.contains("error"), "{request}: {reply}");
             assert_eq!(sim.cli(1, &format!("GET {key}")), format!("\"{value}\""), "{request}");
-            let units = if key == "hold" { "4" } else { "2" };
-            assert_eq!(sim.cli(1, "GET shirt"), format!("\"{units}\""), "{request}");
-            let ttl = if request.contains("EX") { "(integer) 100" } else { "(integer) -1" };
-            if !request.contains("PSETEX") && !request.contains("MSETEX") {
-                let own = sim.cli(1, &format!("TTL {key}"));
-                assert_eq!(own, ttl, "{request}: nothing is left of the old time");
-            }
+            assert_eq!(
+                sim.cli(1, &format!("PTTL {key}")),
+                format!("(integer) {pttl}"),
+                "{request}"
+            );
+            // Of the three only the ended hold has a deadline as other keys have one.
+            let with_deadline = usize::from(key != "sold") + usize::from(pttl > 0);
+            assert_eq!(
+                sim.info("db0").split(',').nth(1),
+                Some(&*format!("expires={with_deadline}")),
+                "{request}"
+            );
+            let units = if key == "hold" { "\"4\"" } else { "\"2\"" };
+            assert_eq!(sim.cli(1, "GET shirt"), units, "{request}");
         }
     }
 }
@@ -294,15 +301,16 @@ fn del_and_unlink_count_them() {
         assert_eq!(reply, "(integer) 3", "{removal}");
         assert_eq!(sim.cli(1, "GET shirt"), "\"4\"", "{removal}: those of the live hold are back");
         assert_eq!(sim.cli(1, "DBSIZE"), "(integer) 2", "{removal}");
-        assert_eq!(sim.cli(1, "DELEX text"), "(integer) 1");
     }
 }
 
 #[test]
 fn delex_without_a_condition_removes_them_as_del_does() {
-    let mut sim = stocked();
-    let reply = sim.cli(1, "DELEX lock");
-    assert!(reply == "(integer) 1" || reply == wrong_type(), "{reply}");
+    for key in NATIVE {
+        let mut sim = stocked();
+        assert_eq!(sim.cli(1, &format!("DELEX {key}")), "(integer) 1");
+        assert_eq!(sim.cli(1, &format!("EXISTS {key}")), "(integer) 0");
+    }
 }
 
 #[test]
@@ -421,6 +429,45 @@ none
 (integer) -1
 ",
     );
+}
+
+#[test]
+fn replies_have_the_shapes_of_the_protocol() {
+    for (hello, null) in [("HELLO 2", "$-1"), ("HELLO 3", "_")] {
+        let map = |len: usize| {
+            if hello == "HELLO 3" { format!("%{len}") } else { format!("*{}", 2 * len) }
+        };
+        let mut sim = stocked();
+        sim.cli(2, hello);
+        for (request, reply) in [
+            ("LOCK.ACQUIRE new a PX 10", ":1893456000000003".to_owned()),
+            ("LOCK.ACQUIRE new b PX 10", null.to_owned()),
+            ("LOCK.EXTEND new a PX 10", ":1".to_owned()),
+            ("LOCK.GUARD new 1893456000000003 GET nothing", null.to_owned()),
+            ("LOCK.RELEASE new a", ":0".to_owned()),
+            ("LOCK.INFO lock", map(4)),
+            ("LOCK.INFO nothing", null.to_owned()),
+            ("STOCK.HOLD new PX 10 shirt 1", "*1\r\n:1".to_owned()),
+            ("STOCK.EXTEND new PX 10", ":1".to_owned()),
+            ("STOCK.CANCEL new", ":1".to_owned()),
+            ("STOCK.CONFIRM new", ":-1".to_owned()),
+            ("STOCK.INFO shirt", map(3)),
+            ("STOCK.INFO hold", map(3)),
+            ("STOCK.INFO nothing", null.to_owned()),
+            ("DECRIFPOS shirt", ":1".to_owned()),
+            ("INCREX shirt", "*2\r\n:2\r\n:1".to_owned()),
+            ("LEASE.GET page FOR 10", format!("*3\r\n$4\r\nFILL\r\n{null}\r\n:1893456000000004")),
+            ("LEASE.SET page 1893456000000004 v PX 10", ":1".to_owned()),
+            ("LEASE.FAIL page 1893456000000004", ":-1".to_owned()),
+            ("LEASE.INVALIDATE page", ":1".to_owned()),
+            ("KEY.INFO page", map(13)),
+            ("KEY.INFO nothing", null.to_owned()),
+        ] {
+            sim.send_raw(2, format!("{request}\r\n").as_bytes());
+            let bytes = String::from_utf8_lossy(&sim.take_bytes(2)).into_owned();
+            assert!(bytes.starts_with(&format!("{reply}\r\n")), "{hello}, {request}: {bytes}");
+        }
+    }
 }
 
 // KEY.INFO

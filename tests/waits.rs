@@ -370,6 +370,48 @@ fn a_client_that_wants_no_replies_waits_and_is_served_all_the_same() {
 }
 
 #[test]
+fn among_several_keys_who_has_waited_longest_is_served_first() {
+    for change in ["FLUSHALL", "DEL b a c", "SWAPDB 0 1"] {
+        let mut sim = Sim::new();
+        for key in ["a", "b", "c"] {
+            sim.cli(1, &format!("LOCK.ACQUIRE {key} other PX 9000"));
+        }
+        for (client, key) in [(2, "c"), (3, "a"), (4, "b")] {
+            sim.cli(client, &format!("LOCK.ACQUIRE {key} me PX 9000 WAIT 5000"));
+        }
+        sim.cli(1, change);
+        for client in 2..5 {
+            let token = format!("(integer) {}", 1_893_456_000_000_002 + client);
+            assert_eq!(sim.take_replies(client), token, "{change}");
+        }
+    }
+}
+
+#[test]
+fn messages_go_on_arriving_while_a_client_waits() {
+    let mut sim = Sim::new();
+    sim.cli(1, "LOCK.ACQUIRE k a PX 9000");
+    sim.cli(2, "HELLO 3");
+    sim.cli(2, "SUBSCRIBE news");
+    assert_eq!(sim.cli(2, "LOCK.ACQUIRE k b PX 9000 WAIT 5000"), "");
+    sim.cli(1, "PUBLISH news now");
+    assert_eq!(sim.take_replies(2), "1) \"message\"\n2) \"news\"\n3) \"now\"");
+    sim.cli(1, "LOCK.RELEASE k a");
+    assert_eq!(sim.take_replies(2), "(integer) 1893456000000002");
+}
+
+#[test]
+fn who_quits_behind_a_wait_is_served_before_it_goes() {
+    let mut sim = Sim::new();
+    sim.cli(1, "LOCK.ACQUIRE k a PX 9000");
+    sim.send_raw(2, b"LOCK.ACQUIRE k b PX 9000 WAIT 5000\r\nQUIT\r\n");
+    sim.cli(1, "LOCK.RELEASE k a");
+    assert_eq!(sim.take_replies(2), "(integer) 1893456000000002\nOK");
+    assert!(sim.is_closed(2));
+    assert_eq!(sim.cli(1, "LOCK.RELEASE k b"), "(integer) 0", "it was told");
+}
+
+#[test]
 fn a_waiting_client_is_not_idle() {
     let mut sim = with(&[("timeout", "2")]);
     waiting(&mut sim, &WAITING[0], 30_000);
