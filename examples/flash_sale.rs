@@ -8,82 +8,59 @@
 //! cargo run --release --example flash_sale 127.0.0.1:6379 [BUYERS] [STOCK]
 //! ```
 
-use std::error::Error;
-use std::sync::{Arc, Barrier};
-use std::thread;
+mod common;
 
-use redis::{Client, Connection, RedisResult};
+use common::{Result, Server, claim};
+use redis::{Connection, cmd};
 
 const BUYERS: usize = 100;
 const STOCK: i64 = 10;
 const KEY: &str = "flash_sale:stock";
 
 /// One attempt to buy: whether this buyer got an item.
-type Buy = fn(&mut Connection) -> RedisResult<bool>;
+type Buy = fn(&mut Connection) -> Result<bool>;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
-    let address = args.next();
-    let buyers = args.next().map_or(Ok(BUYERS), |count| count.parse())?;
-    let stock = args.next().map_or(Ok(STOCK), |count| count.parse())?;
-
-    let own_server = match &address {
-        Some(_) => None,
-        None => Some(tollgate::server::Server::builder().port(0).start()?),
-    };
-    let address = address.unwrap_or_else(|| {
-        own_server.as_ref().expect("started when no address is given").addr().to_string()
-    });
-    let client = Client::open(format!("redis://{address}/"))?;
+fn main() -> Result<()> {
+    let server = Server::from_args()?;
+    let mut counts = std::env::args().skip(2);
+    let buyers = counts.next().map_or(Ok(BUYERS), |count| count.parse())?;
+    let stock = counts.next().map_or(Ok(STOCK), |count| count.parse())?;
 
     println!("{buyers} buyers want one each of {stock} items.\n");
     println!("{:<28}{:>6}{:>10}{:>18}", "", "sold", "oversold", "stock afterwards");
+    let mut oversold = 0;
     for (name, buy) in [("GET, then SET", naive as Buy), ("DECRIFPOS", one_step as Buy)] {
-        let (sold, left) = sale(&client, buyers, stock, buy)?;
-        println!("{name:<28}{sold:>6}{:>10}{left:>18}", (sold - stock).max(0));
+        let (sold, left) = sale(&server, buyers, stock, buy)?;
+        oversold = (sold - stock).max(0);
+        println!("{name:<28}{sold:>6}{oversold:>10}{left:>18}");
     }
-    Ok(())
+    println!();
+    claim(oversold == 0, "DECRIFPOS has sold nothing that was not there")
 }
 
 /// Two steps, and between them anybody may do the same.
-fn naive(connection: &mut Connection) -> RedisResult<bool> {
-    let stock: i64 = redis::cmd("GET").arg(KEY).query(connection)?;
+fn naive(buyer: &mut Connection) -> Result<bool> {
+    let stock: i64 = cmd("GET").arg(KEY).query(buyer)?;
     if stock <= 0 {
         return Ok(false);
     }
-    redis::cmd("SET").arg(KEY).arg(stock - 1).exec(connection)?;
+    cmd("SET").arg(KEY).arg(stock - 1).exec(buyer)?;
     Ok(true)
 }
 
 /// One step: what remains, or -1 when there is not enough.
-fn one_step(connection: &mut Connection) -> RedisResult<bool> {
-    let remains: i64 = redis::cmd("DECRIFPOS").arg(KEY).query(connection)?;
+fn one_step(buyer: &mut Connection) -> Result<bool> {
+    let remains: i64 = cmd("DECRIFPOS").arg(KEY).query(buyer)?;
     Ok(remains >= 0)
 }
 
 /// Lets all buyers buy at the same moment; answers how many got an item, and
 /// what the counter says then.
-fn sale(client: &Client, buyers: usize, stock: i64, buy: Buy) -> RedisResult<(i64, i64)> {
-    let mut connection = client.get_connection()?;
-    redis::cmd("SET").arg(KEY).arg(stock).exec(&mut connection)?;
-    let start = Arc::new(Barrier::new(buyers));
-    let threads: Vec<_> = (0..buyers)
-        .map(|_| {
-            let (client, start) = (client.clone(), Arc::clone(&start));
-            thread::spawn(move || {
-                // A buyer who cannot connect still has to come to the start,
-                // since the others wait for everyone.
-                let connection = client.get_connection();
-                start.wait();
-                buy(&mut connection?)
-            })
-        })
-        .collect();
-    let mut sold = 0;
-    for buyer in threads {
-        sold += i64::from(buyer.join().expect("a buyer does not panic")?);
-    }
-    let left = redis::cmd("GET").arg(KEY).query(&mut connection)?;
-    redis::cmd("DEL").arg(KEY).exec(&mut connection)?;
+fn sale(server: &Server, buyers: usize, stock: i64, buy: Buy) -> Result<(i64, i64)> {
+    let mut shop = server.connect()?;
+    cmd("SET").arg(KEY).arg(stock).exec(&mut shop)?;
+    let bought = server.at_once(buyers, |_, buyer| buy(buyer))?;
+    let sold = bought.into_iter().map(i64::from).sum();
+    let left = cmd("GETDEL").arg(KEY).query(&mut shop)?;
     Ok((sold, left))
 }

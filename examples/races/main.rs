@@ -80,24 +80,28 @@ fn arguments() -> Command {
         .arg(
             Arg::new("users")
                 .long("users")
+                .value_name("N")
                 .value_parser(count())
                 .help("Users of the flash sale [default: 10000, quick: 500]"),
         )
         .arg(
             Arg::new("clients")
                 .long("clients")
+                .value_name("N")
                 .value_parser(count())
                 .help("Clients of the others [default: 100, quick: 30]"),
         )
         .arg(
             Arg::new("rounds")
                 .long("rounds")
+                .value_name("N")
                 .value_parser(count())
                 .help("How often each race is run [default: 5, quick: 2]"),
         )
         .arg(
             Arg::new("scenario")
                 .long("scenario")
+                .value_name("NAME")
                 .value_parser(names)
                 .action(ArgAction::Append)
                 .help("Only this one; may be given more than once"),
