@@ -68,7 +68,11 @@ fn guard(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         return Err(CommandError::owned(text));
     }
     let inside = std::mem::replace(&mut context.in_transaction, true);
+    let db = context.db.index();
     let outcome = call(context, command, guarded);
+    // As after a script, the connection is in the database that it was in.
+    context.clients[context.me].db = db;
+    context.db.select(db);
     context.in_transaction = inside;
     debug_assert_eq!(outcome, Outcome::Done, "nothing waits inside LOCK.GUARD");
     Ok(Outcome::Done)

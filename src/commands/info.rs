@@ -169,7 +169,8 @@ fn clients(context: &mut Context<'_>, text: &mut Text) {
     // Every wait has a deadline.
     text.field("clients_in_timeout_table", blocked);
     text.field("total_watched_keys", context.db.keyspace().watched_keys());
-    text.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    text.field("total_blocking_keys", context.db.keyspace().waiters().key_count());
+    text.zeros(&["total_blocking_keys_on_nokey"]);
 }
 
 fn memory(context: &mut Context<'_>, text: &mut Text) {

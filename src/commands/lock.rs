@@ -134,7 +134,7 @@ fn acquire(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (key, owner) = (&args[1], &args[2]);
     let client_id = context.clients[context.me].id;
     if options.tied {
-        check_ties(context, client_id)?;
+        check_ties(context, key, owner, client_id)?;
     }
     let acquired = context.db.acquire(
         key,
@@ -202,9 +202,19 @@ fn deadlock(circle: &[Edge]) -> CommandError {
     CommandError::owned(text)
 }
 
-fn check_ties(context: &mut Context<'_>, client_id: u64) -> Result<(), CommandError> {
+/// Whether the connection may have one more lock tied to it, if this is one.
+fn check_ties(
+    context: &mut Context<'_>,
+    key: &[u8],
+    owner: &[u8],
+    client_id: u64,
+) -> Result<(), CommandError> {
     let ties_max = context.config.client_tied_max;
+    let token = context.db.lock(key)?.and_then(|lock| lock.token_of(owner));
     let grants = &mut context.server.grants;
+    if token.is_some_and(|token| grants.is_tied(client_id, token)) {
+        return Ok(());
+    }
     if grants.tied_count(client_id) >= ties_max {
         grants.prune_ties(client_id, context.db.keyspace());
     }

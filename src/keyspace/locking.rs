@@ -13,7 +13,7 @@ use super::waiters::Waiter;
 
 /// How many owners are looked at to find a circle of them. One that leads through
 /// more is not found, and ends when the first of its waits does.
-const CIRCLE_OWNERS_MAX: usize = 1_000;
+const CIRCLE_OWNERS_MAX: usize = 256;
 
 /// Nobody owns the lock.
 pub(crate) const NOBODY: i64 = -2;

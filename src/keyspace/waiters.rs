@@ -88,9 +88,10 @@ pub(crate) struct Waiters {
     by_db: BTreeMap<usize, HashMap<Box<[u8]>, usize>>,
     queues: Slots<Queue>,
     places: Slots<Place>,
-    /// The places of those who wait for locks, by owner: for circles of owners
-    /// who wait for each other, and for one who waits twice under one name.
-    owners: BTreeMap<usize, HashMap<Box<[u8]>, BTreeSet<usize>>>,
+    /// The places of those who wait for locks, by owner, each behind its queue: for
+    /// circles of owners who wait for each other, and for one who waits twice under
+    /// one name.
+    owners: BTreeMap<usize, HashMap<Box<[u8]>, BTreeSet<(usize, usize)>>>,
     /// Signals, those of the longest wait first.
     signalled: BinaryHeap<Reverse<(u64, Signal)>>,
     /// The number of the next wait.
@@ -150,6 +151,11 @@ impl Waiters {
         self.by_db.is_empty()
     }
 
+    /// Keys that somebody waits for, in all databases.
+    pub(crate) fn key_count(&self) -> usize {
+        self.queues.len()
+    }
+
     /// Places in all queues.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
@@ -206,7 +212,7 @@ impl Waiters {
         let place = Place { waiter, arrival, want, since, queue, before, behind: None, sibling };
         let place = places.insert(place);
         if let Some(owner) = owner {
-            owners.entry(db).or_default().entry(owner).or_default().insert(place);
+            owners.entry(db).or_default().entry(owner).or_default().insert((queue, place));
         }
         match before.and_then(|before| places.get_mut(before)) {
             Some(before) => before.behind = Some(place),
@@ -259,7 +265,7 @@ impl Waiters {
             && let Some(names) = self.owners.get_mut(&db)
             && let Some(places) = names.get_mut(&owner)
         {
-            places.remove(&at);
+            places.remove(&(queue_id, at));
             if places.is_empty() {
                 remove_from(&mut self.owners, db, &owner);
             }
@@ -294,11 +300,10 @@ impl Waiters {
     /// Those who wait for this lock under this name have their turn, wherever
     /// they stand: the lock is theirs.
     pub(super) fn signal_owner(&mut self, db: usize, key: &[u8], owner: &[u8]) {
-        let places = self.owners.get(&db).and_then(|names| names.get(owner));
-        for &place in places.into_iter().flatten() {
-            if *self.key_of(place) == *key
-                && let Some(place) = self.places.get(place)
-            {
+        let Some(places) = self.owners.get(&db).and_then(|names| names.get(owner)) else { return };
+        let Some(&queue) = self.by_db.get(&db).and_then(|keys| keys.get(key)) else { return };
+        for (_, place) in places.range((queue, 0)..=(queue, usize::MAX)) {
+            if let Some(place) = self.places.get(*place) {
                 self.signalled.push(Reverse((place.arrival, Signal::Waiter(place.waiter))));
             }
         }
@@ -376,7 +381,7 @@ impl Waiters {
     /// The locks that somebody waits for under this name.
     pub(super) fn awaited_by(&self, db: usize, owner: &[u8]) -> impl Iterator<Item = &[u8]> {
         let places = self.owners.get(&db).and_then(|names| names.get(owner));
-        places.into_iter().flatten().map(|&place| self.key_of(place))
+        places.into_iter().flatten().map(|&(_, place)| self.key_of(place))
     }
 
     fn key_of(&self, place: usize) -> &[u8] {

@@ -54,6 +54,11 @@ impl Grants {
         self.tied.entry(client_id).or_default().insert(token, (db, key.into()));
     }
 
+    /// Whether the lock with this token is tied to a connection.
+    pub(crate) fn is_tied(&self, client_id: u64, token: u64) -> bool {
+        self.tied.get(&client_id).is_some_and(|ties| ties.contains_key(&token))
+    }
+
     /// How many locks are tied to a connection.
     pub(crate) fn tied_count(&self, client_id: u64) -> usize {
         self.tied.get(&client_id).map_or(0, BTreeMap::len)
