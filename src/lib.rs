@@ -72,8 +72,10 @@
 //! served for as long as what it wants is to be had: its command is run again as
 //! if it had just come. So a release wakes one waiter, not all, nobody overtakes,
 //! and whoever leaves (time, CLIENT UNBLOCK, disconnect, shutdown) leaves all
-//! queues at once. A command for lists that waits will need a `Want` of its own,
-//! one line in `Keyspace::serves`, and nothing else.
+//! queues at once. A command for lists that waits will need a `Want` of its own, one
+//! line in `Keyspace::serves`, and a look at whether somebody came before it. (One
+//! whose waiters want different things of the same key, as readers of a stream do,
+//! needs queues by what is wanted: only the front of a queue is looked at.)
 //!
 //! # To add a command
 //!

@@ -325,16 +325,44 @@ fn a_pause_lets_who_arrived_first_be_served_first() {
 }
 
 #[test]
-fn a_wait_whose_time_is_over_in_a_pause_ends_after_it() {
+fn a_wait_whose_time_is_over_in_a_pause_ends_in_it() {
     for case in WAITING {
         let mut sim = Sim::new();
         waiting(&mut sim, case, 100);
         sim.cli(1, "CLIENT PAUSE 300 WRITE");
-        sim.advance_ms(299);
+        sim.advance_ms(99);
         assert_eq!(sim.take_replies(2), "", "{}", case.waits);
         sim.advance_ms(1);
         assert_eq!(sim.take_replies(2), case.in_vain, "{}", case.waits);
     }
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    let mut sim = Sim::with_config(Config { output_pause_bytes: 1_024, ..Config::default() });
+    sim.cli(1, "LOCK.ACQUIRE k a PX 60000");
+    sim.cli(2, "HELLO 3");
+    sim.cli(2, "SUBSCRIBE news");
+    sim.stall(2);
+    sim.cli(2, "LOCK.ACQUIRE k b PX 500 WAIT 30000");
+    sim.cli(3, "LOCK.ACQUIRE k c PX 60000 WAIT 30000");
+    sim.cli(1, &format!("PUBLISH news {}", "x".repeat(4_000)));
+    sim.cli(1, "LOCK.RELEASE k a");
+    assert_eq!(sim.info("waiting_places"), "1", "the one in front has it, read or unread");
+    sim.advance_ms(500);
+    assert_eq!(sim.take_replies(3), "(integer) 1893456000000003");
+}
+
+#[test]
+fn a_client_that_has_waited_was_not_idle() {
+    let mut sim = Sim::with_config(Config { timeout: 3, ..Config::default() });
+    sim.cli(1, "LOCK.ACQUIRE k a PX 5000");
+    sim.cli(2, "LOCK.ACQUIRE k b PX 60000 WAIT 30000");
+    sim.advance_ms(5_000);
+    assert_eq!(sim.take_replies(2), "(integer) 1893456000000002");
+    assert!(!sim.is_closed(2));
+    sim.advance_ms(5_000);
+    assert!(sim.is_closed(2));
 }
 
 #[test]

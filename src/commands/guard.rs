@@ -50,8 +50,8 @@ fn guard(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     };
     // What changes the connection or its transaction is none of the lock's
     // business, and what guards is not guarded: there would be no end to it.
-    let allowed = !command.spec.has(NOSCRIPT | NO_MULTI | IMMEDIATE)
-        && !command.spec.keys.iter().any(|keys| matches!(keys.find, FindKeys::OfCommand));
+    let allowed =
+        !command.spec.has(NOSCRIPT | NO_MULTI | IMMEDIATE) && command.spec.command_at().is_none();
     if !allowed {
         return Err(CommandError::owned(format!(
             "ERR {} is not allowed inside LOCK.GUARD",

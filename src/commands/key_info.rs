@@ -4,6 +4,7 @@ use super::flags::READONLY;
 use super::memory::usage_bytes;
 use super::object::encoding;
 use super::span::left_ms;
+use super::stock::held_units;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::Object;
 use crate::protocol::{Args, Reply};
@@ -85,7 +86,7 @@ fn key_info(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         Some(Some(ends_ms)) => left_ms(ends_ms, now),
     });
     let string = entry.filter(|entry| entry.object().is_none());
-    let fresh_until_ms = string.map(|entry| entry.fresh_until_ms().or(entry.deadline_ms()));
+    let fresh_until_ms = string.map(|entry| entry.fresh_end_ms());
     reply.bulk(b"state");
     match fresh_until_ms {
         None => reply.null(),
@@ -121,7 +122,7 @@ fn key_info(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     }
     let holds = context.db.held(key);
     reply.bulk(b"held");
-    reply.integer(holds.into_iter().flat_map(|holds| holds.values()).sum());
+    reply.integer(held_units(holds));
     reply.bulk(b"holds");
     reply.array(holds.map_or(0, |holds| holds.len()));
     for hold in holds.into_iter().flat_map(|holds| holds.keys()) {

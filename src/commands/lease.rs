@@ -9,7 +9,7 @@ use super::value::encoded;
 use super::wait::UNBLOCKED;
 use super::{CommandError, Context, Grant, Granted, Group, KeySpec, Outcome, Ran, Spec, Wait, ttl};
 use crate::clients::Wake;
-use crate::keyspace::{Fill, Value, Want};
+use crate::keyspace::{Fill, Value, Want, WantKind as Kind};
 use crate::protocol::Args;
 
 const BASE: Spec = Spec {
@@ -140,17 +140,17 @@ fn get(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (db, me) = (context.db.index(), context.me);
     let is_leased = context.db.lease(key).is_some();
     // Who has waited in vain takes nothing from those who came before.
-    let is_next = context.db.keyspace().waiters().is_first_for_lease(db, key, me)
+    let is_next = context.db.keyspace().waiters().is_first(db, key, me, Kind::Lease)
         && context.wake != Wake::TimedOut;
     let answer = match context.db.read(key) {
         None if is_leased || !is_next => Answer::Nothing,
         None => Answer::Fill,
         Some(entry) => {
             entry.string()?;
-            let fresh_until_ms = entry.fresh_until_ms().or(entry.deadline_ms());
-            let left_ms = fresh_until_ms.map_or(u64::MAX, |at_ms| at_ms.saturating_sub(now_ms));
+            let left_ms =
+                entry.fresh_end_ms().map_or(u64::MAX, |at_ms| at_ms.saturating_sub(now_ms));
             match left_ms {
-                0 if is_leased => Answer::Stale,
+                0 if is_leased || context.wake == Wake::TimedOut => Answer::Stale,
                 0 => Answer::Fill,
                 // Who has waited for a value is served with it, however short-lived.
                 left_ms if left_ms < ahead.ms && !is_leased && context.wake == Wake::First => {
@@ -280,9 +280,10 @@ fn fail(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     if let Some(message) = args.get(3).filter(|_| was_live) {
         let message: Arc<[u8]> = message.into();
         let db = context.db.index();
-        let waiting: Vec<_> =
-            context.db.keyspace().waiters().of(db, key).map(|(waiter, ..)| waiter).collect();
-        for waiter in waiting {
+        let waiters = context.db.keyspace().waiters();
+        let for_value = waiters.of(db, key).filter(|(_, want, _)| **want == Want::Lease);
+        let for_value: Vec<_> = for_value.map(|(waiter, ..)| waiter).collect();
+        for waiter in for_value {
             context.clients.unblock(waiter, Wake::Refused(message.clone()));
         }
     }

@@ -54,11 +54,7 @@ pub(super) static RELEASE: Spec = Spec {
 > LOCK.RELEASE report worker-1
 (integer) -2
 ",
-    handler: |context, args| {
-        let left = context.db.release(&args[1], &args[2])?;
-        context.reply.integer(left);
-        Ok(Outcome::Done)
-    },
+    handler: release,
     ..BASE
 };
 
@@ -173,7 +169,7 @@ fn wait_for(context: &mut Context<'_>, args: Args<'_>, options: &Options) -> Ran
         return Ok(Outcome::Done);
     };
     if context.wake == Wake::First
-        && let Some(circle) = context.db.circle(owner, key)
+        && let Some(circle) = context.db.circle(owner, key, context.config.lock_circle_max)
     {
         return Err(deadlock(&circle));
     }
@@ -224,6 +220,18 @@ fn check_ties(
         )));
     }
     Ok(())
+}
+
+fn release(context: &mut Context<'_>, args: Args<'_>) -> Ran {
+    let (key, owner) = (&args[1], &args[2]);
+    let token = context.db.lock(key)?.and_then(|lock| lock.token_of(owner));
+    let left = context.db.release(key, owner)?;
+    if let Some(token) = token {
+        let client_id = context.clients[context.me].id;
+        context.server.grants.settle(client_id, token);
+    }
+    context.reply.integer(left);
+    Ok(Outcome::Done)
 }
 
 fn extend(context: &mut Context<'_>, args: Args<'_>) -> Ran {

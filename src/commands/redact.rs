@@ -14,6 +14,11 @@ pub(super) const REDACTED: &[u8] = b"(redacted)";
 /// Every command that takes a password is named here, and a password that such
 /// a command refuses is as secret as one that it takes.
 pub(super) fn is_secret(command: &Command, args: Args<'_>, index: usize) -> bool {
+    if let Some((at, guarded)) = command.spec.guarded(args)
+        && index >= at
+    {
+        return is_secret(guarded, args.tail(at), index - at);
+    }
     match (command.parent.map(|parent| parent.name), command.spec.name) {
         (None, "auth") => index >= 1,
         // HELLO 3 AUTH user password

@@ -1,7 +1,7 @@
 //! STOCK.HOLD, CONFIRM, CANCEL, EXTEND, INFO: units that are set aside for a time,
 //! and sold or given back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::flags::{DENYOOM, FAST, READONLY, WRITE};
 use super::parse::is;
@@ -312,6 +312,13 @@ fn hold_info(context: &mut Context<'_>, key: &[u8]) -> Ran {
     Ok(Outcome::Done)
 }
 
+/// All units that holds have taken off a counter. They can be more than a number
+/// says, where the counter was filled up again meanwhile.
+pub(super) fn held_units(holds: Option<&BTreeMap<Box<[u8]>, i64>>) -> i64 {
+    let amounts = holds.into_iter().flat_map(BTreeMap::values);
+    amounts.fold(0, |sum, amount| sum.saturating_add(*amount))
+}
+
 fn counter_info(context: &mut Context<'_>, key: &[u8], available: i64) {
     let now = context.now;
     let reply = &mut context.reply;
@@ -320,7 +327,7 @@ fn counter_info(context: &mut Context<'_>, key: &[u8], available: i64) {
     reply.bulk(b"available");
     reply.integer(available);
     reply.bulk(b"held");
-    reply.integer(holds.into_iter().flat_map(|holds| holds.values()).sum());
+    reply.integer(held_units(holds));
     reply.bulk(b"holds");
     reply.array(holds.map_or(0, |holds| holds.len()));
     for (hold, amount) in holds.into_iter().flatten() {

@@ -328,6 +328,9 @@ options! {
         "tracking-broadcast-max" tracking_broadcast_max: usize = 10_000,
             Int { min: 1, max: INT_MAX }, "keys", Live,
             "Changed keys collected for clients that track prefixes before the turn's end.";
+        "lock-circle-max" lock_circle_max: usize = 256,
+            Int { min: 1, max: INT_MAX }, "owners", Live,
+            "Most owners of locks looked at to find that they wait for each other.";
         "client-tied-max" client_tied_max: usize = 10_000,
             Int { min: 1, max: INT_MAX }, "locks", Live,
             "Most locks that one client holds TIED to its connection.";
@@ -354,6 +357,9 @@ options! {
         "turn-timers-max" turn_timers_max: usize = 10_000,
             Int { min: 1, max: INT_MAX }, "timers", Live,
             "Most locks, holds and leases that end by themselves before clients have their turn.";
+        "turn-wakeups-max" turn_wakeups_max: usize = 10_000,
+            Int { min: 1, max: INT_MAX }, "wake-ups", Live,
+            "Most waiting commands that are run again before clients have their turn.";
         "free-slice-entries" free_slice_entries: usize = 4_000,
             Int { min: 1, max: INT_MAX }, "entries", Live,
             "Most entries of a flushed database freed before clients have their turn.";

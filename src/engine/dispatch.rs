@@ -21,7 +21,7 @@ impl Engine {
                 return Flow::Next;
             }
         };
-        if self.server.pause.is_some() && self.is_paused(key, command) {
+        if self.server.pause.is_some() && self.is_paused(key, command) && !self.ends_wait(key) {
             self.hold_back(key);
             return Flow::Parked;
         }
@@ -139,6 +139,15 @@ impl Engine {
             .as_deref()
             .is_some_and(|transaction| transaction.writes && command.spec.has(flags::RUNS_QUEUED));
         !pause.writes_only || command.spec.has(flags::WRITE | flags::MAY_REPLICATE) || queued_writes
+    }
+
+    /// Whether the request is run again only to be told that its wait is over: that
+    /// changes no key, and has to be told in time.
+    fn ends_wait(&self, key: ClientKey) -> bool {
+        match self.clients[key].wake {
+            Wake::First | Wake::Ready => false,
+            Wake::TimedOut | Wake::Unblocked | Wake::Refused(_) => true,
+        }
     }
 
     fn queue(

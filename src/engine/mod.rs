@@ -85,6 +85,9 @@ pub struct Engine {
     next_idle_check: Option<Duration>,
     /// Expired keys are left over from the last slice.
     expiry_left: bool,
+    /// How many more timers may fire, and clients be served, in this turn.
+    timers_left: usize,
+    wakeups_left: usize,
 }
 
 impl Engine {
@@ -104,6 +107,8 @@ impl Engine {
             closed: Vec::new(),
             next_idle_check: None,
             expiry_left: false,
+            timers_left: config.turn_timers_max,
+            wakeups_left: config.turn_wakeups_max,
             config,
         };
         engine.apply_config();
@@ -356,8 +361,8 @@ impl Engine {
     fn set_now(&mut self, now: Now) {
         self.now = now;
         self.keyspace.set_now(now);
-        if self.keyspace.timers_due() {
-            self.keyspace.fire_timers(self.config.turn_timers_max);
+        if self.keyspace.timers_due() && self.timers_left > 0 {
+            self.timers_left -= self.keyspace.fire_timers(self.timers_left);
             self.follow_up();
         }
     }

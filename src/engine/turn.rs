@@ -113,7 +113,10 @@ impl Engine {
         let mut consumed = 0;
         self.server.lap_ns();
         while consumed < input.len() {
-            if share == 0 || out.len() >= self.config.output_pause_bytes {
+            // Whoever is served has one request to run, and its reply is bounded by the
+            // output's limit: a client that does not read must not hold up a queue.
+            let is_full = out.len() >= self.config.output_pause_bytes;
+            if share == 0 || is_full && serving == Serving::Yes {
                 break;
             }
             let rest = &input[consumed..];
@@ -191,7 +194,11 @@ impl Engine {
         }
         let end = client.output_bytes + out.len() as u64;
         let is_answered = out.len() > mark;
-        self.server.grants.note_answered(client.id, is_answered.then_some(end));
+        self.server.grants.note_answered(
+            client.id,
+            is_answered.then_some(end),
+            self.config.output_pause_bytes,
+        );
         if self.clients.is_tracking() {
             self.follow_tracking(key, args, flow);
         }
@@ -297,6 +304,8 @@ impl Engine {
     /// a slice of what was flushed, goes on with clients that had used up their
     /// share. To be called once a turn, after the turn's input.
     pub fn tick(&mut self, now: Now) {
+        self.timers_left = self.config.turn_timers_max;
+        self.wakeups_left = self.config.turn_wakeups_max;
         self.set_now(now);
         let stats = &self.server.stats;
         self.server.rate.sample(now, stats.commands, stats.input_bytes, stats.output_bytes);
@@ -323,7 +332,7 @@ impl Engine {
             || self.keyspace.has_garbage()
             || self.expiry_left
             || !self.resumed.is_empty()
-            || self.has_to_serve()
+            || self.has_waiting_turns()
             || self.clients.trackers().has_work()
             || pause_ended
             || waits_end

@@ -43,6 +43,8 @@ impl Engine {
         let Some(client) = self.clients.get_mut(key) else { return };
         match client.parked.take() {
             Some(Parked::Waiting { deadline }) => {
+                // It was not idle while it waited.
+                client.active_at = self.now.monotonic;
                 if let Some((_, Some(ticket))) = self.waits.remove(&(deadline, client.id)) {
                     self.keyspace.waiters().leave(ticket);
                 }
@@ -64,9 +66,15 @@ impl Engine {
     /// Whether somebody's turn may have come. While CLIENT PAUSE lasts, nobody's
     /// does: what waits for a key changes keys when it is run.
     #[inline]
-    pub(super) fn has_to_serve(&self) -> bool {
+    pub(super) fn has_waiting_turns(&self) -> bool {
         self.clients.has_unblocked()
             || self.keyspace.waiters_ref().has_signals() && !self.is_pausing()
+    }
+
+    /// Whether any of them is served in this turn yet.
+    #[inline]
+    pub(super) fn has_to_serve(&self) -> bool {
+        self.has_waiting_turns() && self.wakeups_left > 0
     }
 
     fn is_pausing(&self) -> bool {
@@ -77,10 +85,11 @@ impl Engine {
     /// Serves those whose turn has come, in order, until nobody's has. Each runs
     /// the one request that has waited; what it has sent after that comes with the
     /// backlog. So one that is served can make it another's turn, and that one
-    /// another's, in a loop that every waiting client leaves once.
+    /// another's, in a loop that every waiting client leaves once. What is too much
+    /// for one turn is left to the next: no one overtakes meanwhile.
     #[cold]
     pub(super) fn serve(&mut self) {
-        loop {
+        while self.wakeups_left > 0 {
             if let Some((key, id)) = self.clients.take_unblocked() {
                 if let Some(client) = self.clients.get_mut(key).filter(|client| client.id == id) {
                     let wake = std::mem::take(&mut client.wake);
@@ -138,6 +147,7 @@ impl Engine {
             return;
         };
         self.server.stats.wakeups += 1;
+        self.wakeups_left = self.wakeups_left.saturating_sub(1);
         let consumed = self.run_some_unread(key, unread, 1, Serving::No);
         if consumed > 0 {
             self.leave_wait(key);

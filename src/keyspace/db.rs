@@ -435,14 +435,15 @@ impl<'a> Db<'a> {
         let write_times = self.keyspace.write_times;
         let hash = self.database().table.hash(key);
         let mut entry = self.database_mut().table.find_mut(hash, key)?;
+        let cost = entry.freeing_cost();
         let changed = change(entry.object_mut()?);
         entry.set_accessed_s(accessed_s);
         if write_times {
             entry.set_written(Some(now_ms));
         }
-        let cost = entry.freeing_cost();
+        let grown_by = entry.freeing_cost().saturating_sub(cost);
         drop(entry);
-        self.keyspace.debts.note_written(cost);
+        self.keyspace.debts.note_written(grown_by);
         Some(changed)
     }
 
@@ -496,7 +497,10 @@ impl<'a> Db<'a> {
         let grown_by = entry.freeing_cost().saturating_sub(cost);
         drop(entry);
         self.keyspace.debts.note_written(grown_by);
-        self.note_rewritten(key, fresh_until_ms);
+        // What was changed by nothing is as fresh as it was.
+        if versioning != Versioning::Keep {
+            self.note_rewritten(key, fresh_until_ms);
+        }
         self.announce(key, event);
         result
     }
@@ -587,14 +591,11 @@ impl<'a> Db<'a> {
         if !self.contains(from) {
             return false;
         }
-        // What stands in its place goes first: a hold gives its units back, and may
-        // have taken them off this very key.
-        self.void_lease(to);
-        self.take_live(to);
+        self.make_room(to);
         let Some(entry) = self.take_live(from) else { return false };
         self.access().note(&entry);
         self.void_lease(from);
-        self.replace(to, entry.into_renamed(to));
+        self.settle_in(to, entry.into_renamed(to));
         self.announce(from, Event::generic("rename_from"));
         self.announce(to, Event::generic("rename_to"));
         true
@@ -606,7 +607,9 @@ impl<'a> Db<'a> {
         let Some(entry) = self.take_live(key) else { return false };
         self.access().note(&entry);
         self.void_lease(key);
-        self.other(target).replace(key, entry);
+        let mut there = self.other(target);
+        there.make_room(key);
+        there.settle_in(key, entry);
         self.announce(key, Event::generic("move_from"));
         self.other(target).announce(key, Event::generic("move_to"));
         true
@@ -618,27 +621,30 @@ impl<'a> Db<'a> {
         if !self.contains(from) {
             return false;
         }
-        // As for `rename`.
-        let mut there = self.other(target);
-        there.void_lease(to);
-        there.take_live(to);
+        self.other(target).make_room(to);
         let Some(entry) = self.peek(from) else { return false };
         let copy = entry.duplicate(to);
         copy.set_accessed_s(self.access_time());
         self.keyspace.debts.note_written(copy.freeing_cost());
         let mut target = self.other(target);
-        target.replace(to, copy);
+        target.settle_in(to, copy);
         target.announce(to, Event::generic("copy_to"));
         true
     }
 
-    /// Puts an entry in place of whatever stands under its key; the caller
-    /// announces what happened. It is a new key even where there was one, since
-    /// Redis removes that first.
-    fn replace(&mut self, key: &[u8], mut entry: Entry) {
-        Versioning::Forget.apply(&mut entry);
+    /// Removes whatever stands where an entry is to come from elsewhere. A hold that
+    /// goes gives its units back, and may have taken them off the very counter that
+    /// comes, so this has to be done before that is looked at.
+    fn make_room(&mut self, key: &[u8]) {
         self.void_lease(key);
         self.take_live(key);
+    }
+
+    /// Puts an entry from elsewhere where nothing is; the caller announces what
+    /// happened. It is a new key even where there was one, since Redis removes that
+    /// first.
+    fn settle_in(&mut self, key: &[u8], mut entry: Entry) {
+        Versioning::Forget.apply(&mut entry);
         let hash = self.database().table.hash(key);
         self.insert(hash, entry);
         self.notify(key, event::NEW);
@@ -662,7 +668,8 @@ impl<'a> Db<'a> {
 
     // Announcing
 
-    /// The one place that every change passes.
+    /// The one place that every change of one key passes, but for those that have no
+    /// event.
     #[inline]
     pub(super) fn announce(&mut self, key: &[u8], event: Event) {
         self.touch(key);

@@ -262,7 +262,8 @@ impl Entry {
             self.set_raw(false);
             return;
         }
-        let owned = self.owned();
+        // SAFETY: the payload is overwritten before this is dropped.
+        let owned = unsafe { self.owned() };
         self.reshape(Form { kind, raw: false, payload_len, ..old });
         self.write_payload(value);
         // Only now: the payload that owned it has been overwritten, so that
@@ -321,10 +322,11 @@ impl Entry {
 
     /// The entry under another key, with everything else as it was.
     pub(crate) fn into_renamed(self, new_key: &[u8]) -> Entry {
-        let entry = self.with_key(new_key);
+        // SAFETY: what the payload owns moves to `entry`; the old allocation is
+        // freed without being dropped, and not used again.
+        let entry = unsafe { self.with_key(new_key) };
         let old = ManuallyDrop::new(self);
-        // SAFETY: the payload, with what it owns, has moved to `entry`; the
-        // old allocation is not used again.
+        // SAFETY: as above.
         unsafe { dealloc(old.0.as_ptr().cast(), old.form().layout()) };
         entry
     }
@@ -332,7 +334,8 @@ impl Entry {
     /// A copy under another key, deadline included. A value apart is shared
     /// until one of the two changes.
     pub(crate) fn duplicate(&self, new_key: &[u8]) -> Entry {
-        let copy = ManuallyDrop::new(self.with_key(new_key));
+        // SAFETY: the copy is not dropped before its payload owns something else.
+        let mut copy = ManuallyDrop::new(unsafe { self.with_key(new_key) });
         match copy.kind() {
             Kind::Int | Kind::Inline => {}
             Kind::Apart => {
@@ -396,12 +399,15 @@ impl Entry {
         Entry(header)
     }
 
-    /// A copy, bit by bit, under another key. Whatever the payload owns is
-    /// then owned twice, which the caller has to settle.
-    fn with_key(&self, new_key: &[u8]) -> Entry {
+    /// A copy, bit by bit, under another key.
+    ///
+    /// # Safety
+    /// Whatever the payload owns is then owned twice. One of the two must neither
+    /// be dropped nor used before its payload is overwritten.
+    unsafe fn with_key(&self, new_key: &[u8]) -> Entry {
         let from = self.form();
         let to = Form { key_len: new_key.len(), ..from };
-        let entry = Entry::allocate(to, new_key);
+        let mut entry = Entry::allocate(to, new_key);
         entry.set_accessed_s(self.accessed_s());
         // SAFETY: both payloads have the same length, in two allocations.
         unsafe {
@@ -470,9 +476,12 @@ impl Entry {
         }
     }
 
-    /// What the payload owns besides its own bytes, for whoever overwrites the
-    /// payload before this is dropped, or never uses it again.
-    fn owned(&mut self) -> Owned {
+    /// What the payload owns besides its own bytes.
+    ///
+    /// # Safety
+    /// It is then owned twice: the caller must overwrite the payload before this is
+    /// dropped, or never use the entry again.
+    unsafe fn owned(&mut self) -> Owned {
         match self.kind() {
             Kind::Int | Kind::Inline => Owned::Nothing,
             // SAFETY: the kind says what the payload owns; the caller sees to it
@@ -559,7 +568,7 @@ impl Entry {
         unsafe { at.cast::<i64>().write_unaligned(value) };
     }
 
-    fn write_box<T>(&self, boxed: Box<T>) {
+    fn write_box<T>(&mut self, boxed: Box<T>) {
         let at = self.at(self.form().payload_offset());
         // SAFETY: a payload of kind `Apart` or `Object` is a pointer, at any
         // alignment.
@@ -567,7 +576,7 @@ impl Entry {
     }
 
     #[inline]
-    fn write_field(&self, form: Form, field: Field, number: u64) {
+    fn write_field(&mut self, form: Form, field: Field, number: u64) {
         debug_assert!(form.has(field));
         // SAFETY: the form has eight bytes there, aligned.
         unsafe { self.at(form.offset(field)).cast::<u64>().write(number) };
@@ -646,8 +655,8 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // The entry is not used after this, so nobody takes it a second time.
-        drop(self.owned());
+        // SAFETY: the entry is not used after this.
+        drop(unsafe { self.owned() });
         // SAFETY: the allocation was made with the layout of its form.
         unsafe { dealloc(self.0.as_ptr().cast(), self.form().layout()) };
     }

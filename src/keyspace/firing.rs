@@ -1,9 +1,9 @@
 //! Timers: setting them, and doing what they are for.
 
+use super::Keyspace;
 use super::event;
 use super::hold::HoldState;
 use super::timers::Timer;
-use super::{Database, Keyspace};
 
 impl Keyspace {
     /// Whether a timer may be due: one comparison, for every time that is set.
@@ -15,16 +15,22 @@ impl Keyspace {
     /// Does what is due, at most `timers_max` timers of it, earliest first, in the
     /// order of databases and keys where several are due in one millisecond. More
     /// may be left than that: see [`Keyspace::timers_due`].
-    pub(crate) fn fire_timers(&mut self, timers_max: usize) {
-        for _ in 0..timers_max {
-            let next = |(db, database): (usize, &Database)| Some((database.timers.next_ms()?, db));
-            let earliest = self.databases.iter().enumerate().filter_map(next).min();
+    /// Returns how many there were.
+    pub(crate) fn fire_timers(&mut self, timers_max: usize) -> usize {
+        for fired in 0..timers_max {
+            let databases = &self.databases;
+            self.timed.retain(|&db| databases[db].timers.len() > 0);
+            let next = |&db: &usize| Some((databases[db].timers.next_ms()?, db));
+            let earliest = self.timed.iter().filter_map(next).min();
             self.timers_from_ms = earliest.map_or(u64::MAX, |(at_ms, _)| at_ms);
-            let Some((_, db)) = earliest.filter(|(at_ms, _)| *at_ms <= self.now_ms) else { return };
+            let Some((_, db)) = earliest.filter(|(at_ms, _)| *at_ms <= self.now_ms) else {
+                return fired;
+            };
             if let Some((key, timer)) = self.databases[db].timers.pop() {
                 self.fire(db, &key, timer);
             }
         }
+        timers_max
     }
 
     fn fire(&mut self, db: usize, key: &[u8], timer: Timer) {
@@ -45,6 +51,8 @@ impl Keyspace {
 
     pub(super) fn set_timer(&mut self, db: usize, at_ms: u64, key: &[u8], timer: Timer) {
         self.databases[db].timers.set(at_ms, key, timer);
+        self.timed.insert(db);
+        self.debts.note_written(1);
         self.timers_from_ms = self.timers_from_ms.min(at_ms);
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::db::{Db, Deadline};
-use super::entry::{NewValue, WrongType};
+use super::entry::{Entry, NewValue, Value, WrongType};
 use super::event;
 use super::timers::Timer;
 
@@ -33,6 +33,18 @@ pub(crate) struct Lease {
     /// The CLIENT ID of its holder.
     pub(crate) client_id: u64,
     state: State,
+}
+
+impl Fill<'_> {
+    /// Whether this is the value of an entry.
+    fn is_in(&self, entry: &Entry) -> bool {
+        match (entry.string(), &self.value) {
+            (Ok(Value::Int(stored)), NewValue::Int(number)) => stored == *number,
+            (Ok(Value::Bytes(stored)), NewValue::Bytes(bytes)) => stored == *bytes,
+            (Ok(Value::Bytes(stored)), NewValue::Shared(bytes)) => stored == &bytes[..],
+            _ => false,
+        }
+    }
 }
 
 impl Lease {
@@ -75,7 +87,8 @@ impl Db<'_> {
     /// the lease was still the holder's, or the same was stored with it before.
     pub(crate) fn fill(&mut self, key: &[u8], token: u64, fill: Fill<'_>) -> bool {
         match self.lease_state(key, token) {
-            Some(State::Filled) => return true,
+            // What is there is what was filled in, or the lease were void.
+            Some(State::Filled) => return self.look(key).is_none_or(|entry| fill.is_in(&entry)),
             Some(State::Failed) | None => return false,
             Some(State::Live) => {}
         }

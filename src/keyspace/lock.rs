@@ -1,6 +1,6 @@
 //! A lock: who owns it, since which grant, until when.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How a lock is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +52,30 @@ enum Owners {
     Many(Box<Crowd>),
 }
 
-/// By token, which is the order of their grants, and by name.
+/// By token, which is the order of their grants, by name and by deadline, so that
+/// nothing that is done with a lock takes a look at each.
 #[derive(Clone, Debug, Default)]
 struct Crowd {
     by_token: BTreeMap<u64, LockOwner>,
     by_name: HashMap<Box<[u8]>, u64>,
+    by_deadline: BTreeSet<(u64, u64)>,
+    name_bytes: usize,
 }
 
 impl Crowd {
     fn insert(&mut self, token: u64, owner: LockOwner) {
+        self.name_bytes += owner.name.len();
+        self.by_deadline.insert((owner.deadline_ms, token));
         self.by_name.insert(owner.name.clone(), token);
         self.by_token.insert(token, owner);
+    }
+
+    fn remove(&mut self, token: u64) -> Option<LockOwner> {
+        let owner = self.by_token.remove(&token)?;
+        self.by_name.remove(&owner.name);
+        self.by_deadline.remove(&(owner.deadline_ms, token));
+        self.name_bytes -= owner.name.len();
+        Some(owner)
     }
 }
 
@@ -155,11 +168,7 @@ impl Lock {
 
     pub(super) fn remove(&mut self, token: u64) -> Option<LockOwner> {
         match &mut self.owners {
-            Owners::Many(crowd) => {
-                let owner = crowd.by_token.remove(&token)?;
-                crowd.by_name.remove(&owner.name);
-                Some(owner)
-            }
+            Owners::Many(crowd) => crowd.remove(token),
             Owners::One(own, _) if *own == token => {
                 match std::mem::replace(&mut self.owners, Owners::None) {
                     Owners::One(_, owner) => Some(owner),
@@ -170,20 +179,49 @@ impl Lock {
         }
     }
 
-    /// When the last owner's time is over, in Unix ms. Looks at each owner.
+    /// Gives an owner another deadline, in Unix ms, and answers the one before.
+    pub(super) fn set_deadline(&mut self, token: u64, deadline_ms: u64) -> Option<u64> {
+        let owner = self.owner_mut(token)?;
+        let old_ms = std::mem::replace(&mut owner.deadline_ms, deadline_ms);
+        if let Owners::Many(crowd) = &mut self.owners {
+            crowd.by_deadline.remove(&(old_ms, token));
+            crowd.by_deadline.insert((deadline_ms, token));
+        }
+        Some(old_ms)
+    }
+
+    /// The owners whose time is over, given as tokens.
+    pub(super) fn due(&self, now_ms: u64) -> Vec<u64> {
+        match &self.owners {
+            Owners::None => Vec::new(),
+            Owners::One(token, owner) => {
+                (owner.deadline_ms <= now_ms).then_some(*token).into_iter().collect()
+            }
+            Owners::Many(crowd) => {
+                let due = crowd.by_deadline.range(..=(now_ms, u64::MAX));
+                due.map(|(_, token)| *token).collect()
+            }
+        }
+    }
+
+    /// When the last owner's time is over, in Unix ms.
     pub(super) fn deadline_ms(&self) -> Option<u64> {
-        self.owners().map(|(_, owner)| owner.deadline_ms).max()
+        match &self.owners {
+            Owners::None => None,
+            Owners::One(_, owner) => Some(owner.deadline_ms),
+            Owners::Many(crowd) => crowd.by_deadline.last().map(|(deadline_ms, _)| *deadline_ms),
+        }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        /// Of a place in either map, about.
-        const PLACE_BYTES: usize = 64;
+        /// Of the places in all three maps, about.
+        const PLACES_BYTES: usize = 128;
         match &self.owners {
             Owners::None => 0,
             Owners::One(_, owner) => owner.name.len(),
             Owners::Many(crowd) => {
-                let names: usize = crowd.by_token.values().map(|owner| owner.name.len()).sum();
-                2 * names + crowd.by_token.len() * (size_of::<LockOwner>() + PLACE_BYTES)
+                2 * crowd.name_bytes
+                    + crowd.by_token.len() * (size_of::<LockOwner>() + PLACES_BYTES)
             }
         }
     }
@@ -207,7 +245,9 @@ mod tests {
         }
         assert_eq!(lock.room_for(LockMode::Limit(3)), Room::Taken);
         assert_eq!(lock.room_for(LockMode::Limit(4)), Room::OtherMode);
-        assert_eq!(lock.deadline_ms(), Some(90));
+        assert_eq!((lock.deadline_ms(), lock.due(80)), (Some(90), vec![7, 8]));
+        assert_eq!((lock.set_deadline(7, 100), lock.deadline_ms()), (Some(70), Some(100)));
+        assert_eq!((lock.set_deadline(7, 70), lock.due(69)), (Some(100), vec![]));
         assert_eq!(lock.remove(9).map(|owner| owner.name), Some(Box::from(&b"c"[..])));
         assert_eq!(lock.remove(9).map(|owner| owner.name), None);
         assert_eq!(lock.token_of(b"c"), None);

@@ -1,19 +1,14 @@
 //! Locks in the keyspace: acquiring, releasing, extending, and the circles of
 //! owners who wait for each other.
 
-use std::collections::{HashMap, HashSet};
-
+use super::circles::Graph;
 use super::db::Db;
 use super::entry::WrongType;
 use super::event::{self, Event};
 use super::lock::{Lock, LockMode, LockOwner, Room};
 use super::object::Object;
 use super::timers::Timer;
-use super::waiters::Waiter;
-
-/// How many owners are looked at to find a circle of them. One that leads through
-/// more is not found, and ends when the first of its waits does.
-const CIRCLE_OWNERS_MAX: usize = 256;
+use super::waiters::{Waiter, WantKind};
 
 /// Nobody owns the lock.
 pub(crate) const NOBODY: i64 = -2;
@@ -78,17 +73,23 @@ impl Db<'_> {
         key: &[u8],
         request: Acquire<'_>,
     ) -> Result<Acquired, WrongType> {
-        let is_first = self.keyspace.waiters.is_first_for_lock(self.index, key, request.waiter);
+        let is_first =
+            self.keyspace.waiters.is_first(self.index, key, request.waiter, WantKind::Lock);
         let lock = self.lock(key)?;
         if let Some(token) = lock.and_then(|lock| lock.token_of(request.owner)) {
             return Ok(self.reenter(key, token, request));
         }
-        match lock.map(|lock| (lock.room_for(request.mode), lock.mode())) {
+        let in_use = lock.map(|lock| (lock.room_for(request.mode), lock.mode()));
+        match in_use {
             Some((Room::OtherMode, mode)) => return Ok(Acquired::OtherMode(mode)),
             Some((Room::Taken, _)) => return Ok(Acquired::Busy),
-            Some((Room::Free, _)) | None if !is_first => return Ok(Acquired::Busy),
-            Some((Room::Free, _)) => {}
-            None => self.insert_object(key, Object::Lock(Lock::new(request.mode))),
+            Some((Room::Free, _)) | None => {}
+        }
+        if !is_first {
+            return Ok(Acquired::Busy);
+        }
+        if in_use.is_none() {
+            self.insert_object(key, Object::Lock(Lock::new(request.mode)));
         }
         let token = self.keyspace.next_token();
         let owner = LockOwner {
@@ -119,9 +120,9 @@ impl Db<'_> {
             } else if untied_from.is_some() {
                 owner.tied_to = None;
             }
-            let until_ms = owner.deadline_ms;
-            owner.deadline_ms = until_ms.max(request.deadline_ms);
-            Some(Ok((until_ms, owner.deadline_ms, untied_from)))
+            let until_ms = owner.deadline_ms.max(request.deadline_ms);
+            let old_ms = lock.set_deadline(token, until_ms)?;
+            Some(Ok((old_ms, until_ms, untied_from)))
         });
         match entered.flatten() {
             Some(Err(mode)) => Acquired::OtherMode(mode),
@@ -188,10 +189,7 @@ impl Db<'_> {
     ) -> Result<i64, WrongType> {
         let Some(lock) = self.lock(key)? else { return Ok(NOBODY) };
         let Some(token) = lock.token_of(owner) else { return Ok(ANOTHER) };
-        let old_ms = self.change_lock(key, |lock| {
-            let owner = lock.owner_mut(token)?;
-            Some(std::mem::replace(&mut owner.deadline_ms, deadline_ms))
-        });
+        let old_ms = self.change_lock(key, |lock| lock.set_deadline(token, deadline_ms));
         if let Some(old_ms) = old_ms.flatten() {
             self.keyspace.move_timer(self.index, key, Timer::Owner(token), old_ms, deadline_ms);
             self.announce(key, event::EXPIRE);
@@ -213,11 +211,9 @@ impl Db<'_> {
         let Some((owner, left)) = removed.flatten() else { return };
         self.keyspace.cancel_timer(self.index, owner.deadline_ms, key, Timer::Owner(token));
         self.keyspace.untie(owner.tied_to, token);
-        if event == event::EXPIRED {
-            self.keyspace.stats.expired += 1;
-        }
         if left == 0 {
             self.remove_ended(key);
+            self.keyspace.stats.expired += u64::from(event == event::EXPIRED);
         }
         self.announce(key, event);
     }
@@ -232,10 +228,7 @@ impl Db<'_> {
         let Some(Object::Lock(lock)) = self.look(key).and_then(|entry| entry.object()) else {
             return;
         };
-        let due =
-            |(token, owner): (u64, &LockOwner)| (owner.deadline_ms <= now_ms).then_some(token);
-        let due: Vec<u64> = lock.owners().filter_map(due).collect();
-        for token in due {
+        for token in lock.due(now_ms) {
             self.end_owner(key, token, event::EXPIRED);
         }
     }
@@ -249,81 +242,38 @@ impl Db<'_> {
     }
 
     /// The circle that would close if `waiter` waited for the lock `key`: each
-    /// waits for what the next one owns, and the last owner is `waiter` itself.
+    /// waits for what the next one owns, and the last owner is `waiter` itself. At
+    /// most `owners_max` owners are looked at, as often as they own or wait for
+    /// something that others do too.
     ///
     /// Who waits for an exclusive or shared lock waits for each of its owners; who
     /// waits for a semaphore, only for the first of them to release it, so that all
-    /// of them have to be stuck.
-    pub(crate) fn circle(&self, waiter: &[u8], key: &[u8]) -> Option<Vec<Edge>> {
-        let met = self.owners_from(key);
-        // Who could not go on before `waiter` does, in the order in which that was
-        // found, with the lock that each of them waits for.
-        let mut stuck: HashMap<&[u8], (usize, &[u8])> = HashMap::from([(waiter, (0, key))]);
-        loop {
-            let before = stuck.len();
-            // Those furthest away first: along a chain one pass is enough.
-            for owner in met.iter().rev() {
-                let mut awaited = self.keyspace.waiters.awaited_by(self.index, owner);
-                if !stuck.contains_key(*owner)
-                    && let Some(lock) = awaited.find(|lock| self.is_kept_by(lock, &stuck))
-                {
-                    stuck.insert(owner, (stuck.len(), lock));
-                }
-            }
-            if stuck.len() == before {
-                break;
-            }
-        }
-        if !self.is_kept_by(key, &stuck) {
-            return None;
-        }
-        let (mut at, mut lock, mut found_before) = (waiter, key, usize::MAX);
+    /// of them have to be stuck. A circle that closes when a lock is granted, and not
+    /// when somebody begins to wait, is not found: that takes an owner who waits on
+    /// two connections.
+    pub(crate) fn circle(&self, waiter: &[u8], key: &[u8], owners_max: usize) -> Option<Vec<Edge>> {
+        let graph = Graph::around(self, waiter, key, owners_max);
+        let stuck = graph.stuck()?;
+        let mut at = Graph::WAITER;
+        let mut lock = Graph::KEY;
+        let mut found_before = usize::MAX;
         let mut circle = Vec::new();
         loop {
             // Each step leads to one who was found earlier, so it ends at the first of
             // all, who is `waiter`. Of several the one who has owned it longest is named.
-            let names = self.lock_quietly(lock)?.owners().map(|(_, owner)| &*owner.name);
-            let mut earlier = names
-                .filter_map(|name| Some((*stuck.get(name)?, name)))
-                .filter(|((found, _), _)| *found < found_before);
-            let ((found, next), owner) = earlier.next()?;
-            circle.push(Edge { waiter: at.into(), lock: lock.into(), owner: owner.into() });
-            if owner == waiter {
+            let earlier =
+                |owner: &&usize| stuck[**owner].is_some_and(|(found, _)| found < found_before);
+            let owner = *graph.locks[lock].owners.iter().find(earlier)?;
+            circle.push(Edge {
+                waiter: graph.owners[at].name.into(),
+                lock: graph.locks[lock].name.into(),
+                owner: graph.owners[owner].name.into(),
+            });
+            if owner == Graph::WAITER {
                 return Some(circle);
             }
-            (at, lock, found_before) = (owner, next, found);
-        }
-    }
-
-    /// The owners of a lock, those of the locks that these wait for, and so on:
-    /// each once, the nearest first. Most owners wait for nothing, so these are few.
-    fn owners_from(&self, key: &[u8]) -> Vec<&[u8]> {
-        let mut met: Vec<&[u8]> = Vec::new();
-        let mut known = HashSet::new();
-        let mut meet = |lock: &[u8], met: &mut Vec<_>| {
-            let owners = self.lock_quietly(lock).into_iter().flat_map(Lock::owners);
-            let room = CIRCLE_OWNERS_MAX.saturating_sub(met.len());
-            let names = owners.map(|(_, owner)| &*owner.name).filter(|name| known.insert(*name));
-            met.extend(names.take(room));
-        };
-        meet(key, &mut met);
-        let mut looked_at = 0;
-        while let Some(&owner) = met.get(looked_at) {
-            looked_at += 1;
-            for lock in self.keyspace.waiters.awaited_by(self.index, owner) {
-                meet(lock, &mut met);
-            }
-        }
-        met
-    }
-
-    /// Whether a lock cannot become free before one of these goes on.
-    fn is_kept_by(&self, lock: &[u8], stuck: &HashMap<&[u8], (usize, &[u8])>) -> bool {
-        let Some(lock) = self.lock_quietly(lock) else { return false };
-        let mut names = lock.owners().map(|(_, owner)| &*owner.name);
-        match lock.mode() {
-            LockMode::Exclusive | LockMode::Shared => names.any(|name| stuck.contains_key(name)),
-            LockMode::Limit(_) => names.all(|name| stuck.contains_key(name)),
+            (found_before, lock) = stuck[owner]?;
+            at = owner;
         }
     }
 
@@ -339,7 +289,18 @@ impl Db<'_> {
         }
     }
 
-    fn lock_quietly(&self, key: &[u8]) -> Option<&Lock> {
+    /// The locks that somebody waits for under this name.
+    pub(super) fn awaited_by(&self, owner: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.keyspace.waiters.awaited_by(self.index, owner)
+    }
+
+    /// What time it is, in Unix ms.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.keyspace.now_ms
+    }
+
+    /// The lock, whatever of it is due.
+    pub(super) fn lock_quietly(&self, key: &[u8]) -> Option<&Lock> {
         match self.look(key)?.object()? {
             Object::Lock(lock) => Some(lock),
             Object::Hold(_) => None,

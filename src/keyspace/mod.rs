@@ -1,6 +1,6 @@
 //! The data: numbered databases of keys, each with its deadline index.
 //!
-//! Every mutation passes here and is announced here, by one function
+//! Every mutation passes here and is announced here, those of one key by one function
 //! ([`Db`]'s `announce`): it counts the change, dirties WATCHers and emits the
 //! keyspace event. A command cannot forget any of it, because it has no other
 //! way to change a key.
@@ -10,6 +10,7 @@
 //! to the millisecond. Commands that only read pass it over.
 
 mod changes;
+mod circles;
 mod db;
 mod entry;
 pub(crate) mod event;
@@ -27,6 +28,7 @@ mod timers;
 mod waiters;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use crate::clock::Now;
@@ -48,7 +50,7 @@ pub(crate) use object::Object;
 use stock::Held;
 use table::{Dismantle, Table};
 use timers::Timers;
-pub(crate) use waiters::{Signal, Ticket, Waiters, Want};
+pub(crate) use waiters::{Signal, Ticket, Waiters, Want, WantKind};
 pub(crate) use watch::Watchers;
 
 /// How many keys share a home bucket: as many as there are slots in its reach.
@@ -256,6 +258,10 @@ pub(crate) struct Keyspace {
     token: u64,
     /// No timer is due before this Unix ms.
     timers_from_ms: u64,
+    /// The databases that may have timers: few, however many there are.
+    timed: BTreeSet<usize>,
+    /// The number that each database has now, by its identity.
+    numbers: Vec<usize>,
     /// Ties of owners to connections that have ended, as CLIENT ID and token.
     untied: Vec<(u64, u64)>,
     /// Whether keys remember when they were last written.
@@ -289,6 +295,8 @@ impl Keyspace {
             leftovers: Vec::new(),
             token: now.unix_us,
             timers_from_ms: u64::MAX,
+            timed: BTreeSet::new(),
+            numbers: (0..count).collect(),
             untied: Vec::new(),
             write_times: false,
             due: Vec::new(),
@@ -433,8 +441,8 @@ impl Keyspace {
     }
 
     /// The number that a database has now.
-    pub(crate) fn number_of(&self, id: DatabaseId) -> Option<usize> {
-        self.databases.iter().position(|database| database.id == id)
+    pub(crate) fn number_of(&self, id: DatabaseId) -> usize {
+        self.numbers[id.0]
     }
 
     /// WATCH registrations.
@@ -480,6 +488,10 @@ impl Keyspace {
         self.touch_watched(a, b);
         self.touch_watched(b, a);
         self.databases.swap(a, b);
+        for db in [a, b] {
+            self.numbers[self.databases[db].id.0] = db;
+            self.timed.insert(db);
+        }
         for db in [a, b] {
             self.waiters.signal_all(db);
             self.db(db).signal_reentries();
@@ -721,6 +733,11 @@ impl Entry {
     /// The name of the value's type, as TYPE answers it.
     pub(crate) fn type_name(&self) -> &'static str {
         self.object().map_or("string", Object::type_name)
+    }
+
+    /// When the string is fresh no longer, because it goes stale or is gone.
+    pub(crate) fn fresh_end_ms(&self) -> Option<u64> {
+        self.fresh_until_ms().into_iter().chain(self.deadline_ms()).min()
     }
 
     /// When the key is gone if nothing is done about it, in Unix ms: its deadline,

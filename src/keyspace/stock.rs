@@ -41,6 +41,7 @@ impl Db<'_> {
         deadline_ms: u64,
         asked_ms: u64,
     ) {
+        self.keyspace.debts.note_written(items.len());
         for item in &items {
             self.set_counter(&item.key, item.remained);
             let held = &mut self.database_mut().held;
@@ -105,6 +106,11 @@ impl Db<'_> {
         self.forget_held(key, &items);
         if end == HoldState::Returned {
             self.give_back(&items);
+        } else {
+            // The counters stay as they are, but not what STOCK.INFO says of them.
+            for item in &items {
+                self.keyspace.changes.note(&item.key, true);
+            }
         }
         self.store_deadline(key, Some(until_ms));
         self.announce(key, event);
@@ -149,7 +155,10 @@ impl Db<'_> {
             let available = self.look(&item.key).and_then(|entry| counter(&entry));
             match available.and_then(|available| available.checked_add(item.amount)) {
                 Some(sum) => self.set_counter(&item.key, sum),
-                None => self.keyspace.stats.stock_units_dropped += item.amount as u64,
+                None => {
+                    let dropped = &mut self.keyspace.stats.stock_units_dropped;
+                    *dropped = dropped.saturating_add(item.amount.unsigned_abs());
+                }
             }
         }
     }

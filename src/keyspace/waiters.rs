@@ -35,6 +35,25 @@ pub(crate) enum Want {
     Lease,
 }
 
+/// The kinds of what is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WantKind {
+    /// [`Want::Lock`].
+    Lock,
+    /// [`Want::Lease`].
+    Lease,
+}
+
+impl Want {
+    /// Its kind.
+    pub(crate) fn kind(&self) -> WantKind {
+        match self {
+            Want::Lock { .. } => WantKind::Lock,
+            Want::Lease => WantKind::Lease,
+        }
+    }
+}
+
 /// A wait, to leave it with: its first place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(usize);
@@ -80,18 +99,22 @@ struct Queue {
     signalled: bool,
 }
 
+/// By database, then by name. No database without names is in it, so that whether
+/// there are any at all is one comparison.
+type ByName<T> = BTreeMap<usize, HashMap<Box<[u8]>, T>>;
+
 /// All queues.
 ///
 /// Bounded by the number of clients times the keys that one command names.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    by_db: BTreeMap<usize, HashMap<Box<[u8]>, usize>>,
+    by_db: ByName<usize>,
     queues: Slots<Queue>,
     places: Slots<Place>,
     /// The places of those who wait for locks, by owner, each behind its queue: for
     /// circles of owners who wait for each other, and for one who waits twice under
     /// one name.
-    owners: BTreeMap<usize, HashMap<Box<[u8]>, BTreeSet<(usize, usize)>>>,
+    owners: ByName<BTreeSet<(usize, usize)>>,
     /// Signals, those of the longest wait first.
     signalled: BinaryHeap<Reverse<(u64, Signal)>>,
     /// The number of the next wait.
@@ -174,8 +197,7 @@ impl Waiters {
         let mut first: Option<usize> = None;
         self.next_arrival += 1;
         for key in keys {
-            let named_before = self.siblings(first).any(|place| *self.key_of(place) == *key);
-            if !named_before {
+            if !self.is_last(db, key, self.next_arrival) {
                 first = Some(self.push(waiter, db, key, want.clone(), since, first));
             }
         }
@@ -338,16 +360,11 @@ impl Waiters {
         Some((place.waiter, &place.want, queue.db, &queue.key))
     }
 
-    /// Whether nobody else waits for this lock before `waiter`, which itself may
-    /// stand in the queue or not. New arrivals do not overtake.
-    pub(crate) fn is_first_for_lock(&self, db: usize, key: &[u8], waiter: Waiter) -> bool {
-        let mut others = self.of(db, key).filter(|(_, want, _)| **want != Want::Lease);
-        others.next().is_none_or(|(first, ..)| first == waiter)
-    }
-
-    /// The same for the lease on a key.
-    pub(crate) fn is_first_for_lease(&self, db: usize, key: &[u8], waiter: Waiter) -> bool {
-        let mut others = self.of(db, key).filter(|(_, want, _)| **want == Want::Lease);
+    /// Whether nobody else waits for the same kind of thing at this key before
+    /// `waiter`, which itself may stand in the queue or not. New arrivals do not
+    /// overtake.
+    pub(crate) fn is_first(&self, db: usize, key: &[u8], waiter: Waiter, kind: WantKind) -> bool {
+        let mut others = self.of(db, key).filter(|(_, want, _)| want.kind() == kind);
         others.next().is_none_or(|(first, ..)| first == waiter)
     }
 
@@ -391,19 +408,17 @@ impl Waiters {
             .map_or(&[], |queue| &queue.key)
     }
 
-    fn siblings(&self, first: Option<usize>) -> impl Iterator<Item = usize> {
-        let mut next = first;
-        std::iter::from_fn(move || {
-            let place = next?;
-            next = self.places.get(place)?.sibling;
-            Some(place)
-        })
+    /// Whether the last place in a key's queue is that of this wait: nobody comes
+    /// between its places, so it then has been there already.
+    fn is_last(&self, db: usize, key: &[u8], arrival: u64) -> bool {
+        let queue = self.by_db.get(&db).and_then(|keys| keys.get(key));
+        let back = queue.and_then(|&queue| self.queues.get(queue)).map(|queue| queue.back);
+        back.and_then(|back| self.places.get(back)).is_some_and(|place| place.arrival == arrival)
     }
 }
 
-/// Removes a name, and with the last one its database: so that whether there are
-/// any at all is one comparison.
-fn remove_from<T>(maps: &mut BTreeMap<usize, HashMap<Box<[u8]>, T>>, db: usize, name: &[u8]) {
+/// Removes a name, and with the last one its database.
+fn remove_from<T>(maps: &mut ByName<T>, db: usize, name: &[u8]) {
     if let Some(map) = maps.get_mut(&db) {
         map.remove(name);
         if map.is_empty() {
@@ -500,12 +515,12 @@ mod tests {
     #[test]
     fn new_arrivals_do_not_overtake() {
         let mut waiters = Waiters::default();
-        assert!(waiters.is_first_for_lease(0, b"a", 7));
+        assert!(waiters.is_first(0, b"a", 7, WantKind::Lease));
         join(&mut waiters, 1, &[b"a"]);
         join(&mut waiters, 2, &[b"a"]);
-        let first = [1, 2, 7].map(|waiter| waiters.is_first_for_lease(0, b"a", waiter));
+        let first = [1, 2, 7].map(|waiter| waiters.is_first(0, b"a", waiter, WantKind::Lease));
         assert_eq!(first, [true, false, false]);
-        assert!(waiters.is_first_for_lock(0, b"a", 7), "they want something else");
+        assert!(waiters.is_first(0, b"a", 7, WantKind::Lock), "they want something else");
         assert_eq!(waiters.count(0, b"a"), 2);
     }
 

@@ -65,11 +65,9 @@ fn find<'a>(
     }
     for keys in spec.keys {
         if matches!(keys.find, FindKeys::OfCommand) {
-            // A command may be guarded that has no keys. One that guards another
-            // may not, so that this is the only further step.
-            let guarded = request.tail(keys.first);
-            if TABLE.resolve(guarded).is_ok_and(|command| !guards(command.spec)) {
-                let _ = find(guarded, found);
+            // A command may be guarded that has no keys.
+            if let Some((at, _)) = spec.guarded(request) {
+                let _ = find(request.tail(at), found);
             }
             continue;
         }
@@ -85,11 +83,6 @@ fn find<'a>(
         }
     }
     Ok(())
-}
-
-/// Whether a command runs another one.
-fn guards(spec: &Spec) -> bool {
-    spec.keys.iter().any(|keys| matches!(keys.find, FindKeys::OfCommand))
 }
 
 /// The keys of a request that has as many arguments as its command takes.

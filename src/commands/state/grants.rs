@@ -30,15 +30,22 @@ pub(crate) struct Grant {
 /// Where a tied lock is.
 type Tie = (DatabaseId, Box<[u8]>);
 
+/// What a connection has not been told yet.
+#[derive(Debug, Default)]
+struct Unsent {
+    /// Each with the place in all of the client's output at which its reply ends.
+    grants: VecDeque<(u64, Grant)>,
+    key_bytes: usize,
+}
+
 /// All grants that depend on a connection, by CLIENT ID.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     /// Made by the command that runs now.
     new: Vec<Grant>,
-    /// Those whose replies have not been handed to the transport whole, each with
-    /// the place in all of the client's output at which its reply ends. Bounded by
-    /// the output, which is.
-    unsent: HashMap<u64, VecDeque<(u64, Grant)>>,
+    /// Those whose replies have not been handed to the transport whole. Bounded by
+    /// the output, which is, and in the bytes of their keys as it is.
+    unsent: HashMap<u64, Unsent>,
     /// By token. Bounded by `client-tied-max`.
     tied: HashMap<u64, BTreeMap<u64, Tie>>,
 }
@@ -82,20 +89,45 @@ impl Grants {
         let Some(ties) = self.tied.get_mut(&client_id) else { return };
         ties.retain(|token, (id, key)| {
             let number = keyspace.number_of(*id);
-            number.is_some_and(|number| keyspace.db(number).is_tied(key, *token, client_id))
+            keyspace.db(number).is_tied(key, *token, client_id)
         });
     }
 
     /// The command has been answered, up to this place in all of the client's
-    /// output; `None`: the client did not want an answer.
+    /// output; `None`: the client did not want an answer. Beyond `key_bytes_max` of
+    /// keys it is not remembered what was granted: whoever has so much of it, and
+    /// does not read, loses what a disconnect would have undone.
     #[inline]
-    pub(crate) fn note_answered(&mut self, client_id: u64, end: Option<u64>) {
-        if self.new.is_empty() {
-            return;
+    pub(crate) fn note_answered(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
+        if !self.new.is_empty() {
+            self.keep_new(client_id, end, key_bytes_max);
         }
-        let new = self.new.drain(..);
-        if let Some(end) = end {
-            self.unsent.entry(client_id).or_default().extend(new.map(|grant| (end, grant)));
+    }
+
+    #[cold]
+    fn keep_new(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
+        let Some(end) = end else { return self.new.clear() };
+        let unsent = self.unsent.entry(client_id).or_default();
+        for grant in self.new.drain(..) {
+            if unsent.key_bytes + grant.key.len() <= key_bytes_max {
+                unsent.key_bytes += grant.key.len();
+                unsent.grants.push_back((end, grant));
+            }
+        }
+        if unsent.grants.is_empty() {
+            self.unsent.remove(&client_id);
+        }
+    }
+
+    /// The connection has itself given back a hold of the lock with this token, so
+    /// one that it has not been told of need not be undone.
+    pub(crate) fn settle(&mut self, client_id: u64, token: u64) {
+        let Some(unsent) = self.unsent.get_mut(&client_id) else { return };
+        let is_it = |(_, grant): &(u64, Grant)| grant.token == token;
+        if let Some(at) = unsent.grants.iter().position(is_it)
+            && let Some((_, grant)) = unsent.grants.remove(at)
+        {
+            unsent.key_bytes -= grant.key.len();
         }
     }
 
@@ -107,10 +139,12 @@ impl Grants {
             return;
         }
         let Some(unsent) = self.unsent.get_mut(&client_id) else { return };
-        while unsent.front().is_some_and(|(end, _)| *end <= sent) {
-            unsent.pop_front();
+        while unsent.grants.front().is_some_and(|(end, _)| *end <= sent) {
+            if let Some((_, grant)) = unsent.grants.pop_front() {
+                unsent.key_bytes -= grant.key.len();
+            }
         }
-        if unsent.is_empty() {
+        if unsent.grants.is_empty() {
             self.unsent.remove(&client_id);
         }
     }
@@ -118,8 +152,9 @@ impl Grants {
     /// The connection has ended: what it was not told of was never its, and what
     /// is tied to it ends.
     pub(crate) fn give_back(&mut self, client_id: u64, keyspace: &mut Keyspace) {
-        for (_, grant) in self.unsent.remove(&client_id).into_iter().flatten() {
-            let Some(number) = keyspace.number_of(grant.db) else { continue };
+        let unsent = self.unsent.remove(&client_id).unwrap_or_default();
+        for (_, grant) in unsent.grants {
+            let number = keyspace.number_of(grant.db);
             let mut db = keyspace.db(number);
             match grant.granted {
                 Granted::Lock => {
@@ -131,9 +166,8 @@ impl Grants {
             }
         }
         for (token, (id, key)) in self.tied.remove(&client_id).into_iter().flatten() {
-            if let Some(number) = keyspace.number_of(id) {
-                keyspace.db(number).release_tied(&key, token, client_id);
-            }
+            let number = keyspace.number_of(id);
+            keyspace.db(number).release_tied(&key, token, client_id);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! COMMAND DOCS, the argument-count check, the gates and the documentation
 //! are all made from.
 
-use crate::commands::{CommandError, Context, Outcome};
+use crate::commands::{Command, CommandError, Context, Outcome, TABLE};
 use crate::protocol::Args;
 
 /// A command's code. `args[0]` is the command's name; for a subcommand
@@ -80,6 +80,23 @@ impl Spec {
         let wanted = self.arity.unsigned_abs() as usize;
         let fits = if self.arity < 0 { count >= wanted } else { count == wanted };
         fits && !(self.exceeds)(args)
+    }
+
+    /// Where the command begins that this one runs, if it runs one.
+    pub fn command_at(&self) -> Option<usize> {
+        let runs = |keys: &&KeySpec| matches!(keys.find, FindKeys::OfCommand);
+        self.keys.iter().find(runs).map(|keys| keys.first)
+    }
+
+    /// The command that a request of this one runs, and where it begins. One that
+    /// runs another is not run itself, so that there is only one such step.
+    pub(crate) fn guarded(&self, args: Args<'_>) -> Option<(usize, &'static Command)> {
+        let at = self.command_at()?;
+        if args.len() <= at {
+            return None;
+        }
+        let command = TABLE.resolve(args.tail(at)).ok()?;
+        command.spec.command_at().is_none().then_some((at, command))
     }
 
     /// Whether any of these [`flags`] is set.
