@@ -179,9 +179,9 @@ impl Client {
     }
 
     /// Requests that are sent together.
-    pub(crate) async fn batch(&mut self, requests: &Pipeline) -> RedisResult<()> {
+    pub(crate) async fn batch<T: FromRedisValue>(&mut self, requests: &Pipeline) -> RedisResult<T> {
         add(&self.tally.requests, requests.cmd_iter().count() as u64);
-        requests.exec_async(&mut self.connection).await
+        requests.query_async(&mut self.connection).await
     }
 
     /// Notes that the last `requests` were in vain and will be repeated.
