@@ -122,6 +122,10 @@ impl Grants {
     /// The connection has itself given back a hold of the lock with this token, so
     /// one that it has not been told of need not be undone.
     pub(crate) fn settle(&mut self, client_id: u64, token: u64) {
+        if let Some(at) = self.new.iter().position(|grant| grant.token == token) {
+            self.new.remove(at);
+            return;
+        }
         let Some(unsent) = self.unsent.get_mut(&client_id) else { return };
         let is_it = |(_, grant): &(u64, Grant)| grant.token == token;
         if let Some(at) = unsent.grants.iter().position(is_it)

@@ -97,7 +97,7 @@ impl Model {
             return self.grant_lease(db, key, None, for_ms);
         };
         let entry = self.entry(db, key).expect("it has a value");
-        let fresh_until_ms = entry.fresh_until_ms.or(entry.deadline_ms);
+        let fresh_until_ms = entry.fresh_until_ms.into_iter().chain(entry.deadline_ms).min();
         let left_ms = fresh_until_ms.map_or(i64::MAX, |until_ms| until_ms - self.now_ms());
         let is_fresh = left_ms > 0;
         let is_wanted_early = ahead_ms.is_some_and(|ahead_ms| left_ms < ahead_ms);
@@ -134,7 +134,11 @@ impl Model {
         self.text(db, key)?;
         match self.lease_of(db, key, token) {
             None | Some(LeaseState::HasFailed) => return Ok(int(-1)),
-            Some(LeaseState::WasSet) => return Ok(int(1)),
+            // The same call again, if it is the same.
+            Some(LeaseState::WasSet) => {
+                let is_same = self.text(db, key)?.is_none_or(|text| text == value);
+                return Ok(int(if is_same { 1 } else { -1 }));
+            }
             Some(LeaseState::Live) => {}
         }
         let mut lease = self.dbs[db].leases.remove(key).expect("it is live");

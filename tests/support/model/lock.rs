@@ -27,10 +27,16 @@ pub(super) enum Attempt {
 }
 
 impl Model {
-    pub(super) fn lock_command(&mut self, db: usize, name: &str, request: &[String]) -> Answer {
+    pub(super) fn lock_command(
+        &mut self,
+        me: usize,
+        db: usize,
+        name: &str,
+        request: &[String],
+    ) -> Answer {
         let key = &request[1];
         match name {
-            "LOCK.RELEASE" => self.lock_release(db, key, &request[2]),
+            "LOCK.RELEASE" => self.lock_release(me, db, key, &request[2]),
             "LOCK.EXTEND" => self.lock_extend(db, request),
             "LOCK.INFO" => self.lock_info(db, key),
             _ => panic!("the model does not know {name}"),
@@ -219,12 +225,18 @@ impl Model {
         owners.map(|owner| (who.to_owned(), key.to_owned(), owner.name.clone())).collect()
     }
 
-    fn lock_release(&mut self, db: usize, key: &str, name: &str) -> Answer {
+    fn lock_release(&mut self, me: usize, db: usize, key: &str, name: &str) -> Answer {
         let Some(lock) = self.lock(db, key)? else { return Ok(int(-2)) };
         let Some(at) = lock.owners.iter().position(|owner| owner.name == name) else {
             return Ok(int(-1));
         };
         let token = lock.owners[at].token;
+        // A grant that its connection has not heard of, and has given back, is not
+        // undone again.
+        let granted = &mut self.state(me).granted;
+        if let Some(at) = granted.iter().position(|(_, granted)| *granted == token) {
+            granted.remove(at);
+        }
         Ok(int(self.give_up(db, key, token, 1)))
     }
 

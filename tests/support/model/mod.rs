@@ -249,7 +249,7 @@ impl Model {
             "EXEC" => self.exec(me).into(),
             _ => {
                 let answer = match name.split('.').next() {
-                    Some("LOCK") => self.lock_command(db, &name, request),
+                    Some("LOCK") => self.lock_command(me, db, &name, request),
                     Some("LEASE") => self.lease_command(db, &name, request),
                     Some("STOCK") => self.stock_command(db, &name, request),
                     Some("CL") => self.throttle(db, request),
