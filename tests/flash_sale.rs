@@ -7,32 +7,16 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::resp::Reply;
-use support::{target, tollgate};
+use support::{crowd, target, tollgate};
 
 const BUYERS: usize = 10_000;
-/// Open files that the two processes need apart from the buyers' sockets.
-const OTHER_FILES: u64 = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// As many buyers as the open-file limit allows, up to ten thousand.
-fn buyers() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
-        .expect("the soft limit may be raised to the hard one");
-    let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
-    let buyers = usize::try_from(most).unwrap_or(BUYERS).min(BUYERS);
-    if buyers < BUYERS {
-        println!("only {buyers} buyers instead of {BUYERS}: the open-file limit is {most}");
-    }
-    buyers
-}
 
 #[test]
 fn the_item_is_sold_once_and_the_stock_never_goes_below_zero() {
     let server = tollgate::start();
-    let buyers = buyers();
+    let buyers = crowd::fitting(BUYERS);
     let mut sockets: Vec<TcpStream> = (0..buyers)
         .map(|number| {
             let socket = TcpStream::connect(server.address())

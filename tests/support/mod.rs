@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod compare;
+pub(crate) mod crowd;
 pub(crate) mod departures;
 pub(crate) mod driver;
 pub(crate) mod events;
