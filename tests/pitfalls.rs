@@ -63,6 +63,19 @@ fn another_value_with_a_used_lease_is_not_stored_and_says_so() {
 (integer) -1
 > GET k
 "12"
+> LEASE.INVALIDATE k
+(integer) 1
+> LEASE.GET k FOR 9000
+1) "FILL"
+2) "12"
+3) (integer) 1893456000000002
+> LEASE.SET k 1893456000000002 text PX 100
+(integer) 1
+(100 ms later)
+> LEASE.SET k 1893456000000002 other PX 100
+(integer) -1
+> LEASE.SET k 1893456000000002 text PX 100
+(integer) 1
 "#,
     );
 }
@@ -111,6 +124,7 @@ fn a_password_is_no_less_secret_behind_a_lock() {
     sim.cli(2, "MONITOR");
     sim.cli(1, "LOCK.GUARD k 1 AUTH hunter2");
     sim.cli(1, "LOCK.GUARD k 1 CONFIG SET requirepass hunter2");
+    sim.cli(1, "LOCK.GUARD k 1 LOCK.GUARD k 1 CONFIG SET requirepass hunter2");
     let shown = sim.take_replies(2) + &sim.cli(1, "SLOWLOG GET 10");
     assert!(shown.contains("(redacted)") && !shown.contains("hunter2"), "{shown}");
 }
@@ -144,6 +158,57 @@ fn more_wake_ups_than_a_turn_has_go_on_in_the_next_and_nobody_overtakes() {
     }
     assert_eq!(sim.take_replies(1), "(integer) 1");
     assert_eq!(sim.info("wakeups"), "10");
+}
+
+#[test]
+fn who_is_served_late_in_the_turn_is_served_and_not_timed_out() {
+    let mut sim = Sim::with_config(Config { turn_wakeups_max: 1, ..Config::default() });
+    sim.cli(1, "LOCK.ACQUIRE k writer PX 400");
+    for client in 2..6 {
+        sim.cli(client, &format!("LOCK.ACQUIRE k r{client} PX 9000 WAIT 400 SHARED"));
+    }
+    sim.advance_ms(400);
+    for client in 2..6 {
+        assert!(sim.take_replies(client).starts_with("(integer)"), "client {client}");
+    }
+}
+
+#[test]
+fn a_wait_that_was_unblocked_leaves_the_next_one_alone() {
+    let mut sim = Sim::with_config(Config { turn_wakeups_max: 1, ..Config::default() });
+    sim.cli(1, "LOCK.ACQUIRE k holder PX 90000");
+    sim.cli(1, "LOCK.ACQUIRE l holder PX 90000");
+    for client in 2..6 {
+        let waits = [format!("k c{client} PX 9 WAIT 300"), format!("l c{client} PX 9 WAIT 9000")];
+        let requests = waits.map(|wait| format!("LOCK.ACQUIRE {wait}\r\n"));
+        sim.send_raw(client, requests.concat().as_bytes());
+    }
+    for id in [4, 5, 2] {
+        let unblock = format!("CLIENT UNBLOCK {id} ERROR\r\n");
+        sim.engine.receive(1, unblock.as_bytes(), sim.now);
+    }
+    sim.advance_ms(300);
+    for (client, unblocked) in [(2, true), (3, false), (4, true), (5, true)] {
+        let reply = sim.take_replies(client);
+        assert_eq!(reply.contains("UNBLOCKED"), unblocked, "client {client}: {reply}");
+        assert!(unblocked || reply == "(nil)", "client {client}: {reply}");
+    }
+    assert_eq!(sim.take_replies(1), "(integer) 1\n(integer) 1\n(integer) 1");
+    assert_eq!(sim.info("waiting_places"), "4");
+}
+
+#[test]
+fn a_transaction_may_grant_and_give_back_very_many_locks() {
+    let mut sim = Sim::new();
+    sim.cli(1, "MULTI");
+    for number in 0..2_000 {
+        sim.send(1, &split(&format!("LOCK.ACQUIRE k{number} x PX 9000")));
+    }
+    for number in 0..2_000 {
+        sim.send(1, &split(&format!("LOCK.RELEASE k{number} x")));
+    }
+    sim.cli(1, "EXEC");
+    assert_eq!(sim.cli(1, "DBSIZE"), "(integer) 0");
 }
 
 #[test]

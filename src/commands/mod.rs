@@ -10,7 +10,9 @@
 //! objects that stand apart from their entry. A lease is no key but an annotation
 //! beside one, with a value under that or without. What ends by itself (an owner's
 //! time, a hold, a lease, the freshness of a value) has a timer, which fires before
-//! anything else that happens in its millisecond.
+//! anything else that happens in its millisecond; where more than `turn-timers-max`
+//! are due at once, the others follow in the next turns, and whoever asks for the
+//! lock, the hold or the lease itself finds it ended all the same.
 //!
 //! | | a lock | a hold | a leased key |
 //! |---|---|---|---|

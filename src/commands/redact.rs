@@ -1,7 +1,7 @@
 //! Which arguments must not be shown to others: passwords.
 
-use super::Command;
 use super::parse::is;
+use super::{Command, TABLE};
 use crate::config::OptionSpec;
 use crate::protocol::Args;
 
@@ -14,10 +14,13 @@ pub(super) const REDACTED: &[u8] = b"(redacted)";
 /// Every command that takes a password is named here, and a password that such
 /// a command refuses is as secret as one that it takes.
 pub(super) fn is_secret(command: &Command, args: Args<'_>, index: usize) -> bool {
-    if let Some((at, guarded)) = command.spec.guarded(args)
+    let (mut command, mut args, mut index) = (command, args, index);
+    // What a command runs is as secret as if it came alone, also where it is refused.
+    while let Some(at) = command.spec.command_at()
         && index >= at
+        && let Ok(inner) = TABLE.resolve(args.tail(at))
     {
-        return is_secret(guarded, args.tail(at), index - at);
+        (command, args, index) = (inner, args.tail(at), index - at);
     }
     match (command.parent.map(|parent| parent.name), command.spec.name) {
         (None, "auth") => index >= 1,

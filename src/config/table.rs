@@ -359,7 +359,7 @@ options! {
             "Most locks, holds and leases that end by themselves before clients have their turn.";
         "turn-wakeups-max" turn_wakeups_max: usize = 10_000,
             Int { min: 1, max: INT_MAX }, "wake-ups", Live,
-            "Most waiting commands that are run again before clients have their turn.";
+            "Most commands that have waited run again before clients have their turn.";
         "free-slice-entries" free_slice_entries: usize = 4_000,
             Int { min: 1, max: INT_MAX }, "entries", Live,
             "Most entries of a flushed database freed before clients have their turn.";

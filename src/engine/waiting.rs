@@ -91,7 +91,9 @@ impl Engine {
     pub(super) fn serve(&mut self) {
         while self.wakeups_left > 0 {
             if let Some((key, id)) = self.clients.take_unblocked() {
-                if let Some(client) = self.clients.get_mut(key).filter(|client| client.id == id) {
+                let client = self.clients.get_mut(key).filter(|client| client.id == id);
+                // Its wait may have ended otherwise meanwhile.
+                if let Some(client) = client.filter(|client| client.wake != Wake::First) {
                     let wake = std::mem::take(&mut client.wake);
                     self.wake(key, wake);
                 }
@@ -151,6 +153,10 @@ impl Engine {
         let consumed = self.run_some_unread(key, unread, 1, Serving::No);
         if consumed > 0 {
             self.leave_wait(key);
+            // The gates may have refused the request, which did not hear of it then.
+            if let Some(client) = self.clients.get_mut(key) {
+                client.wake = Wake::First;
+            }
         }
         self.resume_if_wanted(key);
     }
@@ -160,10 +166,15 @@ impl Engine {
         // Who waits again at once, for no time, is due again in the next turn.
         for _ in 0..self.waits.len() {
             let Some((&(deadline, _), &(key, _))) = self.waits.first_key_value() else { break };
-            if deadline > self.now.monotonic && !self.server.shutdown {
+            // Nobody is told in vain whose turn has come, and is only too much for this
+            // turn of the loop.
+            let is_over = deadline <= self.now.monotonic && self.wakeups_left > 0;
+            if !is_over && !self.server.shutdown {
                 break;
             }
-            self.wake(key, Wake::TimedOut);
+            let wake = self.clients.get_mut(key).map(|client| std::mem::take(&mut client.wake));
+            let wake = wake.filter(|wake| *wake != Wake::First).unwrap_or(Wake::TimedOut);
+            self.wake(key, wake);
             self.serve();
         }
     }

@@ -106,10 +106,9 @@ impl<'g> Graph<'g> {
         self.locks.push(LockNode { name: lock, owners, needed, waiters: vec![waiter] });
     }
 
-    /// Who cannot go on before the waiter does, if by waiting it would wait for
-    /// itself. It is found from the waiter
-    /// backwards: what it owns, who waits for that, what those own, and so on, each
-    /// once.
+    /// Who cannot go on before the waiter does; `None` if the waiter is not one of
+    /// those that it would wait for. It is found from the waiter backwards: what it
+    /// owns, who waits for that, what those own, and so on, each once.
     pub(super) fn stuck(&self) -> Option<Stuck> {
         let mut stuck: Stuck = vec![None; self.owners.len()];
         let mut missing: Vec<usize> = self.locks.iter().map(|lock| lock.needed).collect();

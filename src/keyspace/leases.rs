@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::db::{Db, Deadline};
-use super::entry::{Entry, NewValue, Value, WrongType};
+use super::entry::{NewValue, WrongType};
 use super::event;
 use super::timers::Timer;
 
@@ -17,8 +17,8 @@ pub(super) type Leases = HashMap<Box<[u8]>, Lease>;
 enum State {
     /// Its holder computes.
     Live,
-    /// Its holder has brought the value.
-    Filled,
+    /// Its holder has brought the value with this hash.
+    Filled(u64),
     /// Its holder has given it up.
     Failed,
 }
@@ -33,18 +33,6 @@ pub(crate) struct Lease {
     /// The CLIENT ID of its holder.
     pub(crate) client_id: u64,
     state: State,
-}
-
-impl Fill<'_> {
-    /// Whether this is the value of an entry.
-    fn is_in(&self, entry: &Entry) -> bool {
-        match (entry.string(), &self.value) {
-            (Ok(Value::Int(stored)), NewValue::Int(number)) => stored == *number,
-            (Ok(Value::Bytes(stored)), NewValue::Bytes(bytes)) => stored == *bytes,
-            (Ok(Value::Bytes(stored)), NewValue::Shared(bytes)) => stored == &bytes[..],
-            _ => false,
-        }
-    }
 }
 
 impl Lease {
@@ -80,6 +68,7 @@ impl Db<'_> {
         let lease = Lease { token, deadline_ms, client_id, state: State::Live };
         self.database_mut().leases.insert(key.into(), lease);
         self.keyspace.set_timer(self.index, deadline_ms, key, Timer::Lease);
+        self.keyspace.debts.note_written(1);
         token
     }
 
@@ -87,11 +76,11 @@ impl Db<'_> {
     /// the lease was still the holder's, or the same was stored with it before.
     pub(crate) fn fill(&mut self, key: &[u8], token: u64, fill: Fill<'_>) -> bool {
         match self.lease_state(key, token) {
-            // What is there is what was filled in, or the lease were void.
-            Some(State::Filled) => return self.look(key).is_none_or(|entry| fill.is_in(&entry)),
+            Some(State::Filled(hash)) => return hash == self.hash_of(&fill.value),
             Some(State::Failed) | None => return false,
             Some(State::Live) => {}
         }
+        let hash = self.hash_of(&fill.value);
         let lease = self.database_mut().leases.remove(key);
         let Fill { value, deadline_ms, fresh_until_ms } = fill;
         self.store(key, value, Deadline::At(deadline_ms), event::SET);
@@ -99,10 +88,20 @@ impl Db<'_> {
         self.notify(key, event::EXPIRE);
         // Its timer is still set, and ends the memory of it.
         if let Some(lease) = lease {
-            let lease = Lease { state: State::Filled, ..lease };
+            let lease = Lease { state: State::Filled(hash), ..lease };
             self.database_mut().leases.insert(key.into(), lease);
         }
         true
+    }
+
+    fn hash_of(&self, value: &NewValue<'_>) -> u64 {
+        let table = &self.database().table;
+        match value {
+            NewValue::Int(number) => table.hash(number.to_string().as_bytes()),
+            NewValue::Bytes(bytes) => table.hash(bytes),
+            NewValue::Shared(bytes) => table.hash(bytes),
+            NewValue::Object(_) => unreachable!("a lease is for a string"),
+        }
     }
 
     /// Gives a lease up. Returns whether it was still the holder's, or was given up
@@ -110,7 +109,7 @@ impl Db<'_> {
     pub(crate) fn fail_lease(&mut self, key: &[u8], token: u64) -> bool {
         match self.lease_state(key, token) {
             Some(State::Failed) => true,
-            Some(State::Filled) | None => false,
+            Some(State::Filled(_)) | None => false,
             Some(State::Live) => {
                 if let Some(lease) = self.database_mut().leases.get_mut(key) {
                     lease.state = State::Failed;

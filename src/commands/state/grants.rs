@@ -36,6 +36,27 @@ struct Unsent {
     /// Each with the place in all of the client's output at which its reply ends.
     grants: VecDeque<(u64, Grant)>,
     key_bytes: usize,
+    /// How many of them, by token, the connection has itself given back.
+    settled: HashMap<u64, usize>,
+}
+
+impl Unsent {
+    /// Takes out the first that is there, and whether it was given back.
+    fn pop(&mut self) -> Option<(Grant, bool)> {
+        let (_, grant) = self.grants.pop_front()?;
+        self.key_bytes -= grant.key.len();
+        let settled = match self.settled.get_mut(&grant.token) {
+            Some(count) => {
+                *count -= 1;
+                if *count == 0 {
+                    self.settled.remove(&grant.token);
+                }
+                true
+            }
+            None => false,
+        };
+        Some((grant, settled))
+    }
 }
 
 /// All grants that depend on a connection, by CLIENT ID.
@@ -106,7 +127,11 @@ impl Grants {
 
     #[cold]
     fn keep_new(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
-        let Some(end) = end else { return self.new.clear() };
+        let Some(end) = end else {
+            self.new.clear();
+            self.forget_if_empty(client_id);
+            return;
+        };
         let unsent = self.unsent.entry(client_id).or_default();
         for grant in self.new.drain(..) {
             if unsent.key_bytes + grant.key.len() <= key_bytes_max {
@@ -114,7 +139,11 @@ impl Grants {
                 unsent.grants.push_back((end, grant));
             }
         }
-        if unsent.grants.is_empty() {
+        self.forget_if_empty(client_id);
+    }
+
+    fn forget_if_empty(&mut self, client_id: u64) {
+        if self.unsent.get(&client_id).is_some_and(|unsent| unsent.grants.is_empty()) {
             self.unsent.remove(&client_id);
         }
     }
@@ -122,16 +151,9 @@ impl Grants {
     /// The connection has itself given back a hold of the lock with this token, so
     /// one that it has not been told of need not be undone.
     pub(crate) fn settle(&mut self, client_id: u64, token: u64) {
-        if let Some(at) = self.new.iter().position(|grant| grant.token == token) {
-            self.new.remove(at);
-            return;
-        }
-        let Some(unsent) = self.unsent.get_mut(&client_id) else { return };
-        let is_it = |(_, grant): &(u64, Grant)| grant.token == token;
-        if let Some(at) = unsent.grants.iter().position(is_it)
-            && let Some((_, grant)) = unsent.grants.remove(at)
-        {
-            unsent.key_bytes -= grant.key.len();
+        if !self.new.is_empty() || self.unsent.contains_key(&client_id) {
+            let unsent = self.unsent.entry(client_id).or_default();
+            *unsent.settled.entry(token).or_default() += 1;
         }
     }
 
@@ -144,20 +166,19 @@ impl Grants {
         }
         let Some(unsent) = self.unsent.get_mut(&client_id) else { return };
         while unsent.grants.front().is_some_and(|(end, _)| *end <= sent) {
-            if let Some((_, grant)) = unsent.grants.pop_front() {
-                unsent.key_bytes -= grant.key.len();
-            }
+            unsent.pop();
         }
-        if unsent.grants.is_empty() {
-            self.unsent.remove(&client_id);
-        }
+        self.forget_if_empty(client_id);
     }
 
     /// The connection has ended: what it was not told of was never its, and what
     /// is tied to it ends.
     pub(crate) fn give_back(&mut self, client_id: u64, keyspace: &mut Keyspace) {
-        let unsent = self.unsent.remove(&client_id).unwrap_or_default();
-        for (_, grant) in unsent.grants {
+        let mut unsent = self.unsent.remove(&client_id).unwrap_or_default();
+        while let Some((grant, settled)) = unsent.pop() {
+            if settled {
+                continue;
+            }
             let number = keyspace.number_of(grant.db);
             let mut db = keyspace.db(number);
             match grant.granted {

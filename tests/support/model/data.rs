@@ -76,6 +76,8 @@ pub(crate) struct Lease {
     pub(crate) token: i64,
     pub(crate) until_ms: i64,
     pub(crate) state: LeaseState,
+    /// What was stored with it.
+    pub(crate) stored: Option<String>,
 }
 
 /// A lease that was used is remembered until its time is over, so that the same

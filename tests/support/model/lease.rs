@@ -111,7 +111,7 @@ impl Model {
     fn grant_lease(&mut self, db: usize, key: &str, value: Option<&str>, for_ms: i64) -> Reading {
         let token = self.next_token();
         let until_ms = self.now_ms().saturating_add(for_ms);
-        let lease = Lease { token, until_ms, state: LeaseState::Live };
+        let lease = Lease { token, until_ms, state: LeaseState::Live, stored: None };
         self.dbs[db].leases.insert(key.to_owned(), lease);
         Reading::Fill(answer("FILL", value, Some(token)), token)
     }
@@ -136,7 +136,7 @@ impl Model {
             None | Some(LeaseState::HasFailed) => return Ok(int(-1)),
             // The same call again, if it is the same.
             Some(LeaseState::WasSet) => {
-                let is_same = self.text(db, key)?.is_none_or(|text| text == value);
+                let is_same = self.dbs[db].leases[key].stored.as_ref() == Some(value);
                 return Ok(int(if is_same { 1 } else { -1 }));
             }
             Some(LeaseState::Live) => {}
@@ -149,6 +149,7 @@ impl Model {
         let mark_ms = fresh_until_ms.filter(|_| stale_ms > 0);
         self.dbs[db].keys.get_mut(key).expect("just written").fresh_until_ms = mark_ms;
         lease.state = LeaseState::WasSet;
+        lease.stored = Some(value.clone());
         self.dbs[db].leases.insert(key.clone(), lease);
         Ok(int(1))
     }
