@@ -173,7 +173,7 @@ fn get(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     if let Some(token) = token {
         let db = context.db.id();
         let grant = Grant { granted: Granted::Lease, db, key: key.into(), token };
-        context.server.grants.push(grant);
+        context.server.grants.push(client_id, grant);
     }
     write(context, key, answer, token)
 }

@@ -150,7 +150,7 @@ fn acquire(context: &mut Context<'_>, args: Args<'_>) -> Ran {
             if options.tied {
                 grants.tie(client_id, token, db, key);
             }
-            grants.push(Grant { granted: Granted::Lock, db, key: key.into(), token });
+            grants.push(client_id, Grant { granted: Granted::Lock, db, key: key.into(), token });
             context.reply.integer(token as i64);
             Ok(Outcome::Done)
         }

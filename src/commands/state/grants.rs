@@ -36,8 +36,16 @@ struct Unsent {
     /// Each with the place in all of the client's output at which its reply ends.
     grants: VecDeque<(u64, Grant)>,
     key_bytes: usize,
-    /// How many of them, by token, the connection has itself given back.
-    settled: HashMap<u64, usize>,
+    /// By token, those of the command that runs included.
+    counts: HashMap<u64, Count>,
+}
+
+/// Grants with the same token that a connection has not been told of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    all: usize,
+    /// How many of them it has itself given back.
+    settled: usize,
 }
 
 impl Unsent {
@@ -45,17 +53,20 @@ impl Unsent {
     fn pop(&mut self) -> Option<(Grant, bool)> {
         let (_, grant) = self.grants.pop_front()?;
         self.key_bytes -= grant.key.len();
-        let settled = match self.settled.get_mut(&grant.token) {
-            Some(count) => {
-                *count -= 1;
-                if *count == 0 {
-                    self.settled.remove(&grant.token);
-                }
-                true
-            }
-            None => false,
-        };
+        let settled = self.discount(grant.token);
         Some((grant, settled))
+    }
+
+    /// One less of a token; says whether it was one that was given back.
+    fn discount(&mut self, token: u64) -> bool {
+        let Some(count) = self.counts.get_mut(&token) else { return false };
+        let settled = count.settled > 0;
+        count.settled -= usize::from(settled);
+        count.all -= 1;
+        if count.all == 0 {
+            self.counts.remove(&token);
+        }
+        settled
     }
 }
 
@@ -72,8 +83,10 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// Notes what the command that runs has granted.
-    pub(crate) fn push(&mut self, grant: Grant) {
+    /// Notes what the command that runs has granted to a connection.
+    pub(crate) fn push(&mut self, client_id: u64, grant: Grant) {
+        let unsent = self.unsent.entry(client_id).or_default();
+        unsent.counts.entry(grant.token).or_default().all += 1;
         self.new.push(grant);
     }
 
@@ -127,16 +140,16 @@ impl Grants {
 
     #[cold]
     fn keep_new(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
-        let Some(end) = end else {
-            self.new.clear();
-            self.forget_if_empty(client_id);
-            return;
-        };
         let unsent = self.unsent.entry(client_id).or_default();
         for grant in self.new.drain(..) {
-            if unsent.key_bytes + grant.key.len() <= key_bytes_max {
-                unsent.key_bytes += grant.key.len();
-                unsent.grants.push_back((end, grant));
+            match end {
+                Some(end) if unsent.key_bytes + grant.key.len() <= key_bytes_max => {
+                    unsent.key_bytes += grant.key.len();
+                    unsent.grants.push_back((end, grant));
+                }
+                _ => {
+                    unsent.discount(grant.token);
+                }
             }
         }
         self.forget_if_empty(client_id);
@@ -151,9 +164,9 @@ impl Grants {
     /// The connection has itself given back a hold of the lock with this token, so
     /// one that it has not been told of need not be undone.
     pub(crate) fn settle(&mut self, client_id: u64, token: u64) {
-        if !self.new.is_empty() || self.unsent.contains_key(&client_id) {
-            let unsent = self.unsent.entry(client_id).or_default();
-            *unsent.settled.entry(token).or_default() += 1;
+        let unsent = self.unsent.get_mut(&client_id);
+        if let Some(count) = unsent.and_then(|unsent| unsent.counts.get_mut(&token)) {
+            count.settled = (count.settled + 1).min(count.all);
         }
     }
 
