@@ -1,6 +1,6 @@
 //! DECRIFPOS: sell only what is there.
 
-use super::flags::{FAST, WRITE};
+use super::flags::{BRIEF, FAST, WRITE};
 use super::value::counted;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, NewValue, event};
@@ -9,7 +9,7 @@ use crate::protocol::{Args, number};
 pub(super) static SPEC: Spec = Spec {
     name: "decrifpos",
     arity: -2,
-    flags: WRITE | FAST,
+    flags: WRITE | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RW ACCESS UPDATE")],
     group: Group::String,
     since: "0.1.0",

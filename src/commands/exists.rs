@@ -1,6 +1,6 @@
 //! EXISTS and TOUCH: count keys that are there.
 
-use super::flags::{FAST, READONLY};
+use super::flags::{BRIEF, FAST, READONLY};
 use super::{Context, KeySpec, Outcome, Ran, Spec};
 use crate::protocol::Args;
 
@@ -8,7 +8,7 @@ pub(super) static EXISTS: Spec = Spec {
     name: "exists",
     tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
     arity: -2,
-    flags: READONLY | FAST,
+    flags: READONLY | FAST | BRIEF,
     keys: &[KeySpec::to_end(1, 1, "RO")],
     complexity: "O(N) where N is the number of keys",
     summary: "Answers how many of the keys exist; a key named twice counts twice.",

@@ -1,6 +1,6 @@
 //! EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT: give a key a deadline.
 
-use super::flags::{FAST, WRITE};
+use super::flags::{BRIEF, FAST, WRITE};
 use super::parse::{integer, is};
 use super::ttl::{self, Unit};
 use super::{CommandError, Context, KeySpec, Outcome, Ran, Spec};
@@ -8,7 +8,7 @@ use crate::keyspace::event;
 use crate::protocol::Args;
 
 const BASE: Spec =
-    Spec { arity: -3, flags: WRITE | FAST, keys: &[KeySpec::one(1, "RW UPDATE")], ..Spec::BASE };
+    Spec { arity: -3, flags: WRITE | FAST | BRIEF, keys: &[KeySpec::one(1, "RW UPDATE")], ..Spec::BASE };
 
 pub(super) static EXPIRE: Spec = Spec {
     name: "expire",

@@ -1,6 +1,6 @@
 //! GET: the string under a key.
 
-use super::flags::{FAST, READONLY};
+use super::flags::{BRIEF, FAST, READONLY};
 use super::parse::write_value;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::protocol::Args;
@@ -8,7 +8,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "get",
     arity: 2,
-    flags: READONLY | FAST,
+    flags: READONLY | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RO ACCESS")],
     group: Group::String,
     summary: "Answers the string under a key, or nil when there is none.",

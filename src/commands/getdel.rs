@@ -1,6 +1,6 @@
 //! GETDEL: take a string away and answer it.
 
-use super::flags::{FAST, WRITE};
+use super::flags::{BRIEF, FAST, WRITE};
 use super::parse::write_value;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::event;
@@ -9,7 +9,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "getdel",
     arity: 2,
-    flags: WRITE | FAST,
+    flags: WRITE | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RW ACCESS DELETE")],
     group: Group::String,
     since: "6.2.0",

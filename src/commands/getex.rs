@@ -1,6 +1,6 @@
 //! GETEX: answer a string and change how long it lives.
 
-use super::flags::{FAST, WRITE};
+use super::flags::{BRIEF, FAST, WRITE};
 use super::lifetime::Lifetime;
 use super::parse::write_value;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
@@ -10,7 +10,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "getex",
     arity: -2,
-    flags: WRITE | FAST,
+    flags: WRITE | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RW ACCESS UPDATE")],
     group: Group::String,
     since: "6.2.0",

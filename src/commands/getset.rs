@@ -1,6 +1,6 @@
 //! GETSET: store a string and answer the one before.
 
-use super::flags::{DENYOOM, FAST, WRITE};
+use super::flags::{BRIEF, DENYOOM, FAST, WRITE};
 use super::parse::write_value;
 use super::value::encoded;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
@@ -10,7 +10,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "getset",
     arity: 3,
-    flags: WRITE | DENYOOM | FAST,
+    flags: WRITE | DENYOOM | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RW ACCESS UPDATE")],
     group: Group::String,
     summary: "Stores a string under a key and answers what was there before.",

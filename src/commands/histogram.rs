@@ -31,8 +31,14 @@ impl Histogram {
     /// Counts one duration.
     #[inline]
     pub fn record(&mut self, time_ns: u64) {
-        self.counts[bucket(time_ns.min(LONGEST_NS))] += 1;
-        self.total += 1;
+        self.record_many(time_ns, 1);
+    }
+
+    /// Counts `count` durations of that length.
+    #[inline]
+    pub fn record_many(&mut self, time_ns: u64, count: u64) {
+        self.counts[bucket(time_ns.min(LONGEST_NS))] += count;
+        self.total += count;
     }
 
     /// How many durations were counted.

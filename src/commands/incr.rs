@@ -1,6 +1,6 @@
 //! INCR, DECR, INCRBY, DECRBY: count.
 
-use super::flags::{DENYOOM, FAST, WRITE};
+use super::flags::{BRIEF, DENYOOM, FAST, WRITE};
 use super::parse::integer;
 use super::value::{counted, string_of};
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
@@ -8,7 +8,7 @@ use crate::keyspace::{Deadline, NewValue, event};
 
 const BASE: Spec = Spec {
     arity: 2,
-    flags: WRITE | DENYOOM | FAST,
+    flags: WRITE | DENYOOM | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RW ACCESS UPDATE")],
     group: Group::String,
     syntax: "key",

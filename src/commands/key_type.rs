@@ -1,13 +1,13 @@
 //! TYPE: what a key holds.
 
-use super::flags::{FAST, READONLY};
+use super::flags::{BRIEF, FAST, READONLY};
 use super::{Context, KeySpec, Outcome, Ran, Spec};
 use crate::protocol::Args;
 
 pub(super) static SPEC: Spec = Spec {
     name: "type",
     arity: 2,
-    flags: READONLY | FAST,
+    flags: READONLY | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RO")],
     summary: "Answers the type of a key's value, or none.",
     syntax: "key",

@@ -130,6 +130,14 @@ pub(crate) use watch::unwatch_all;
 /// Redis.
 const QUOTED_BYTES_MAX: usize = 128;
 
+/// Request and reply of a brief command, in bytes, beyond which it is timed by
+/// itself all the same.
+const BRIEF_BYTES_MAX: usize = 4_096;
+
+/// If `slowlog-log-slower-than` is less than this, in microseconds, every command is
+/// timed by itself.
+const BRIEF_SLOWER_THAN_US_MIN: i64 = 1_000;
+
 /// The error for a request that names no command.
 pub(crate) fn unknown_command(args: Args<'_>) -> CommandError {
     let mut text = b"ERR unknown command '".to_vec();
@@ -206,46 +214,75 @@ pub(crate) struct Context<'a> {
 pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>) -> Outcome {
     let mark = context.reply.len();
     let is_first_run = context.wake == Wake::First;
-    let begun_ns = context.server.read_at_ns;
+    context.server.end_other_run(command.id, context.config.latency_tracking);
+    let begun_ns = context.server.timer.read_at_ns();
     let result = (command.spec.handler)(context, args);
-    let time_ns = context.server.lap_ns().saturating_sub(begun_ns);
-    events::deliver(context.db.keyspace(), context.clients, context.config, Some(context.me));
+    if context.db.keyspace().has_happened() {
+        events::deliver(context.db.keyspace(), context.clients, context.config, Some(context.me));
+    }
     if context.clients.is_tracking() {
         remember_reads(context, command, args);
     }
-    let stats = &mut context.server.commands[command.id];
-    let outcome = match result {
-        Ok(Outcome::Done) => {
-            stats.calls += 1;
-            stats.time_ns += time_ns;
-            Outcome::Done
-        }
-        Ok(wait) => {
-            if is_first_run {
-                feed_monitors(context, command, args);
-            }
-            return wait;
-        }
-        Err(error) => {
-            stats.calls += 1;
-            stats.time_ns += time_ns;
-            stats.failed += 1;
-            context.reply.truncate(mark);
-            let text = error.text();
-            context.server.count_error(&text);
-            context.reply.error_bytes(&text);
-            Outcome::Done
-        }
-    };
-    context.server.stats.commands += 1;
-    if context.config.latency_tracking {
-        context.server.latencies[command.id].get_or_insert_default().record(time_ns);
+    if matches!(result, Ok(Outcome::Done)) && was_brief(context, command, args, mark) {
+        context.server.commands[command.id].calls += 1;
+        context.server.stats.commands += 1;
+        context.server.extend_run(command.id);
+        feed_monitors(context, command, args);
+        return Outcome::Done;
     }
+    if let Ok(wait @ Outcome::Wait(_)) = result {
+        if is_first_run {
+            feed_monitors(context, command, args);
+        }
+        return wait;
+    }
+    finish(context, command, args, result.err(), mark, begun_ns);
     if is_first_run {
         feed_monitors(context, command, args);
     }
+    Outcome::Done
+}
+
+/// Whether a command that has run is timed together with others of its kind.
+#[inline]
+fn was_brief(context: &Context<'_>, command: &Command, args: Args<'_>, mark: usize) -> bool {
+    let config = &*context.config;
+    let slower_than = config.slowlog_log_slower_than;
+    command.spec.has(flags::BRIEF)
+        && !context.in_transaction
+        && args.bytes() + (context.reply.len() - mark) <= BRIEF_BYTES_MAX
+        // Whoever wants to see what takes so little, sees each by itself.
+        && !(0..BRIEF_SLOWER_THAN_US_MIN).contains(&slower_than)
+        && config.latency_monitor_threshold == 0
+}
+
+/// Counts and times a command that is timed by itself, and answers its error.
+#[inline]
+fn finish(
+    context: &mut Context<'_>,
+    command: &Command,
+    args: Args<'_>,
+    error: Option<CommandError>,
+    mark: usize,
+    begun_ns: u64,
+) {
+    let keep_histogram = context.config.latency_tracking;
+    let time_ns = context.server.time_alone_ns(begun_ns, keep_histogram);
+    let stats = &mut context.server.commands[command.id];
+    stats.calls += 1;
+    stats.time_ns += time_ns;
+    if let Some(error) = error {
+        stats.failed += 1;
+        context.reply.truncate(mark);
+        let text = error.text();
+        context.server.count_error(&text);
+        context.reply.error_bytes(&text);
+    }
+    context.server.stats.commands += 1;
+    if keep_histogram {
+        context.server.latencies[command.id].get_or_insert_default().record(time_ns);
+    }
     note_slow(context, command, args, time_ns / 1_000);
-    outcome
 }
 
 /// Notes the keys that the command has read, for a client that keeps copies of

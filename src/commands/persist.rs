@@ -1,6 +1,6 @@
 //! PERSIST: take a key's deadline away.
 
-use super::flags::{FAST, WRITE};
+use super::flags::{BRIEF, FAST, WRITE};
 use super::{Context, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::event;
 use crate::protocol::Args;
@@ -8,7 +8,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "persist",
     arity: 2,
-    flags: WRITE | FAST,
+    flags: WRITE | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RW UPDATE")],
     since: "2.2.0",
     summary: "Takes a key's deadline away; answers 1, or 0 when there was none.",

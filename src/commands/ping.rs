@@ -1,6 +1,6 @@
 //! PING: is somebody there?
 
-use super::flags::{FAST, SUBSCRIBED};
+use super::flags::{BRIEF, FAST, SUBSCRIBED};
 use super::{CommandError, Context, Group, Outcome, Ran, Spec};
 use crate::protocol::{Args, Version};
 
@@ -8,7 +8,7 @@ pub(super) static SPEC: Spec = Spec {
     name: "ping",
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     arity: -1,
-    flags: FAST | SUBSCRIBED,
+    flags: FAST | SUBSCRIBED | BRIEF,
     group: Group::Connection,
     summary: "Answers PONG, or the message that it is given.",
     syntax: "[message]",

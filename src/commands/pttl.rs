@@ -1,12 +1,12 @@
 //! TTL, PTTL, EXPIRETIME, PEXPIRETIME: when a key will be gone.
 
-use super::flags::{FAST, READONLY};
+use super::flags::{BRIEF, FAST, READONLY};
 use super::{Context, KeySpec, Outcome, Ran, Spec};
 use crate::protocol::Args;
 
 const BASE: Spec = Spec {
     arity: 2,
-    flags: READONLY | FAST,
+    flags: READONLY | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RO ACCESS")],
     syntax: "key",
     ..Spec::BASE

@@ -1,7 +1,7 @@
 //! SET: store a string, on conditions, for a time.
 
 use super::condition::Condition;
-use super::flags::{DENYOOM, WRITE};
+use super::flags::{BRIEF, DENYOOM, WRITE};
 use super::lifetime::Lifetime;
 use super::parse::{is, write_value};
 use super::value::encoded;
@@ -12,7 +12,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "set",
     arity: -3,
-    flags: WRITE | DENYOOM,
+    flags: WRITE | DENYOOM | BRIEF,
     keys: &[KeySpec::one(1, "RW ACCESS UPDATE VARIABLE_FLAGS")],
     group: Group::String,
     summary: "Stores a string under a key, if a condition holds and for as long as is said.",

@@ -1,6 +1,6 @@
 //! SETEX, PSETEX: store a string for a time.
 
-use super::flags::{DENYOOM, WRITE};
+use super::flags::{BRIEF, DENYOOM, WRITE};
 use super::parse::is;
 use super::ttl::{self, Unit};
 use super::value::encoded;
@@ -10,7 +10,7 @@ use crate::protocol::Args;
 
 const BASE: Spec = Spec {
     arity: -4,
-    flags: WRITE | DENYOOM,
+    flags: WRITE | DENYOOM | BRIEF,
     keys: &[KeySpec::one(1, "OW UPDATE")],
     group: Group::String,
     exceeds: |args| args.len() != 4 && !has_jitter(args),

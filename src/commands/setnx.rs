@@ -1,6 +1,6 @@
 //! SETNX: store a string where there is none.
 
-use super::flags::{DENYOOM, FAST, WRITE};
+use super::flags::{BRIEF, DENYOOM, FAST, WRITE};
 use super::value::encoded;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, event};
@@ -9,7 +9,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "setnx",
     arity: 3,
-    flags: WRITE | DENYOOM | FAST,
+    flags: WRITE | DENYOOM | FAST | BRIEF,
     keys: &[KeySpec::one(1, "OW INSERT")],
     group: Group::String,
     summary: "Stores a string under a key if the key does not exist.",

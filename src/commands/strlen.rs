@@ -1,6 +1,6 @@
 //! STRLEN: the length of a string.
 
-use super::flags::{FAST, READONLY};
+use super::flags::{BRIEF, FAST, READONLY};
 use super::value::len;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::protocol::Args;
@@ -8,7 +8,7 @@ use crate::protocol::Args;
 pub(super) static SPEC: Spec = Spec {
     name: "strlen",
     arity: 2,
-    flags: READONLY | FAST,
+    flags: READONLY | FAST | BRIEF,
     keys: &[KeySpec::one(1, "RO")],
     group: Group::String,
     since: "2.2.0",

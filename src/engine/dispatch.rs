@@ -11,10 +11,17 @@ use crate::config::Allowed;
 use crate::protocol::{Args, Reply, Version};
 
 impl Engine {
-    /// Finds the request's command and runs it, queues it, or says why not.
+    /// Runs the request's command, queues it, or says why not. `command` is `None` if
+    /// there is none of that name.
     #[inline]
-    pub(super) fn dispatch(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
-        let command = match self.admit(key, args) {
+    pub(super) fn dispatch(
+        &mut self,
+        key: ClientKey,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let command = match self.admit(key, command, args) {
             Ok(command) => command,
             Err(error) => {
                 self.refuse(key, args, &error, out);
@@ -50,13 +57,17 @@ impl Engine {
     /// The gates: a command that exists, with as many arguments as it takes,
     /// for a client that may run it now.
     #[inline]
-    fn admit(&mut self, key: ClientKey, args: Args<'_>) -> Result<&'static Command, CommandError> {
-        let command = match TABLE.resolve(args) {
-            Ok(command) => command,
-            Err(LookupError::UnknownCommand) => return Err(unknown_command(args)),
-            Err(LookupError::UnknownSubcommand) => {
-                return Err(CommandError::unknown_subcommand(args));
-            }
+    fn admit(
+        &mut self,
+        key: ClientKey,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+    ) -> Result<&'static Command, CommandError> {
+        let Some(command) = command else {
+            return Err(match TABLE.resolve(args) {
+                Err(LookupError::UnknownSubcommand) => CommandError::unknown_subcommand(args),
+                _ => unknown_command(args),
+            });
         };
         if !command.spec.accepts(args) {
             self.server.commands[command.id].rejected += 1;

@@ -256,6 +256,15 @@ impl Engine {
         self.clients.take_with_output()
     }
 
+    /// Whether a client has something to send that was not there before the last
+    /// call of [`Engine::receive`], which was this client's. It is then not among
+    /// [`Engine::take_outputs`]: to be called by who sends it at once, before
+    /// anything else happens.
+    #[inline]
+    pub fn take_fresh_output(&mut self, key: ClientKey) -> bool {
+        self.clients.take_last_with_output(key)
+    }
+
     /// See [`Engine::take_outputs`].
     pub fn restore_outputs(&mut self, list: Vec<ClientKey>) {
         self.clients.restore_with_output(list);

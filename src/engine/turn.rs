@@ -6,7 +6,7 @@ use super::Engine;
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
 use crate::commands::{Command, TABLE, flags};
-use crate::protocol::{Args, Limits, Parsed, Progress, Reply};
+use crate::protocol::{Args, Limits, Progress, ProtocolError, Reply, RequestBuffer};
 
 /// How often clients are looked through for idle ones, when `timeout` is set.
 pub(super) const IDLE_CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -14,6 +14,11 @@ pub(super) const IDLE_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Room that a client's input keeps although little of it is used, in bytes: a
 /// large argument gives its memory back when it has been run.
 const UNREAD_KEPT_MAX: usize = 64 * 1024;
+
+/// How many requests of a client are cut, and the memory that they need fetched,
+/// before the first of them is run: somewhat more than the lines that a processor
+/// core can have on their way at a time.
+const AHEAD_MAX: usize = 16;
 
 /// What is to be done with a client after one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,51 +116,57 @@ impl Engine {
         let mut request = std::mem::take(&mut self.request);
         let mut limits = self.limits(key);
         let mut consumed = 0;
-        self.server.lap_ns();
-        while consumed < input.len() {
-            // Whoever is served has one request to run, and its reply is bounded by the
-            // output's limit: a client that does not read must not hold up a queue.
-            let is_full = out.len() >= self.config.output_pause_bytes;
-            if share == 0 || is_full && serving == Serving::Yes {
+        let mut commands = [None; AHEAD_MAX];
+        self.server.start_watch(self.config.latency_tracking);
+        'input: while consumed < input.len() {
+            if share == 0 {
                 break;
             }
             let rest = &input[consumed..];
-            match request.parse(rest, progress, &limits) {
-                Ok(Parsed::Incomplete { .. }) => break,
-                Ok(Parsed::Complete { consumed: taken }) => {
-                    share -= 1;
-                    let args = request.args(rest);
-                    if args.is_empty() {
-                        consumed += taken;
-                        continue;
-                    }
+            let count = match request.cut(rest, progress, &limits, share.min(AHEAD_MAX)) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) => {
+                    self.refuse_input(key, error, &mut out);
+                    consumed = input.len();
+                    break;
+                }
+            };
+            self.look_ahead(key, rest, &request, &mut commands[..count]);
+            let begun = consumed;
+            for (index, command) in commands[..count].iter().enumerate() {
+                // Whoever is served has one request to run, and its reply is bounded by
+                // the output's limit: a client that does not read must not hold up a
+                // queue.
+                if out.len() >= self.config.output_pause_bytes && serving == Serving::Yes {
+                    break 'input;
+                }
+                share -= 1;
+                let args = request.cut_args(rest, index);
+                if !args.is_empty() {
                     let trusted = self.is_trusted(&self.clients[key]);
-                    if self.run_one(key, args, &mut out) == Flow::Parked {
-                        break;
+                    if self.run_one(key, *command, args, &mut out) == Flow::Parked {
+                        break 'input;
                     }
                     if self.has_to_serve() && serving == Serving::Yes {
                         self.serve();
                     }
-                    consumed += taken;
                     let client = &self.clients[key];
                     if client.is_closing() {
                         consumed = input.len();
-                        break;
+                        break 'input;
                     }
                     if self.is_trusted(client) != trusted {
+                        // Those that follow are cut again, under other limits.
                         limits = self.limits(key);
+                        consumed = begun + request.cut_end(index);
+                        continue 'input;
                     }
                 }
-                Err(error) => {
-                    log::debug!("client {}: {error:?}", self.clients[key].id);
-                    Reply::new(&mut out, self.clients[key].version).protocol_error(error);
-                    self.server.stats.errors += 1;
-                    self.clients.close(key, Closing::AfterOutput);
-                    consumed = input.len();
-                    break;
-                }
+                consumed = begun + request.cut_end(index);
             }
         }
+        self.server.stop_watch(self.config.latency_tracking);
         self.request = request;
         self.finish_batch(key, out);
         if consumed < input.len() && share == 0 {
@@ -164,12 +175,68 @@ impl Engine {
         consumed
     }
 
+    /// Input that breaks the protocol: the client is told why and closed.
+    #[cold]
+    fn refuse_input(&mut self, key: ClientKey, error: ProtocolError, out: &mut Vec<u8>) {
+        log::debug!("client {}: {error:?}", self.clients[key].id);
+        Reply::new(out, self.clients[key].version).protocol_error(error);
+        self.server.stats.errors += 1;
+        self.clients.close(key, Closing::AfterOutput);
+    }
+
+    /// Finds the commands of requests that have been cut, and has the memory fetched
+    /// that they will look at: while one key's line is on its way, so are the
+    /// others'. A command that is not known is `None`.
+    #[inline]
+    fn look_ahead(
+        &mut self,
+        key: ClientKey,
+        input: &[u8],
+        request: &RequestBuffer,
+        commands: &mut [Option<&'static Command>],
+    ) {
+        let count = commands.len();
+        let mut last: Option<(&[u8], &'static Command)> = None;
+        let mut hashes = [0; AHEAD_MAX];
+        let mut hashed = 0;
+        let db = self.clients[key].db;
+        for (index, command) in commands.iter_mut().enumerate() {
+            let args = request.cut_args(input, index);
+            let Some(name) = args.get(0) else { continue };
+            // Most pipelines repeat one command.
+            *command = match last {
+                Some((last_name, last_command)) if last_name == name => Some(last_command),
+                _ => TABLE.resolve(args).ok(),
+            };
+            let Some(command) = *command else { continue };
+            if command.parent.is_none() {
+                last = Some((name, command));
+            }
+            if let Some(keys) = command.spec.keys.first()
+                && count > 1
+                && let Some(name) = args.get(keys.first)
+            {
+                hashes[hashed] = self.keyspace.prefetch(db, name);
+                hashed += 1;
+            }
+        }
+        for &hash in &hashes[..hashed] {
+            self.keyspace.prefetch_entry(db, hash);
+        }
+    }
+
     /// Runs one request and follows up what it has changed, but for those whose
     /// waits it has ended.
     #[inline]
-    fn run_one(&mut self, key: ClientKey, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+    fn run_one(
+        &mut self,
+        key: ClientKey,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
         let mark = out.len();
-        let flow = self.dispatch(key, args, out);
+        let flow = self.dispatch(key, command, args, out);
         self.settle();
         let client = &mut self.clients[key];
         match client.reply_mode {

@@ -40,6 +40,11 @@ impl Changes {
     }
 
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.noted.is_empty()
+    }
+
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Vec<Change>> {
         if self.noted.is_empty() { None } else { Some(std::mem::take(&mut self.noted)) }
     }

@@ -86,6 +86,11 @@ impl Events {
         }
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// What has happened since the last call, in order.
     #[inline]
     pub(super) fn take(&mut self) -> Option<Vec<Notification>> {

@@ -317,6 +317,23 @@ impl Keyspace {
         Db::new(self, index)
     }
 
+    /// Hints to the processor that a key is about to be looked up. Returns what
+    /// [`Keyspace::prefetch_entry`] takes: it is to be called when the first lines
+    /// have had some time to arrive, since it reads them.
+    #[inline]
+    pub(crate) fn prefetch(&self, db: usize, key: &[u8]) -> u64 {
+        let table = &self.databases[db].table;
+        let hash = table.hash(key);
+        table.prefetch(hash);
+        hash
+    }
+
+    /// See [`Keyspace::prefetch`].
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch_entry(hash);
+    }
+
     /// Number of databases.
     pub(crate) fn database_count(&self) -> usize {
         self.databases.len()
@@ -461,6 +478,13 @@ impl Keyspace {
     #[inline]
     pub(crate) fn take_stored_due(&mut self) -> bool {
         mem::take(&mut self.stored_due)
+    }
+
+    /// Whether there is anything for [`Keyspace::take_stored_due`],
+    /// [`Keyspace::take_changes`] or [`Keyspace::take_notifications`] to take.
+    #[inline]
+    pub(crate) fn has_happened(&self) -> bool {
+        self.stored_due || !self.changes.is_empty() || !self.events.is_empty()
     }
 
     /// Takes the events that have happened since the last call.

@@ -52,6 +52,16 @@ impl<'a> Args<'a> {
         self.spans.get(index).map(|&span| slice(self.bytes, span))
     }
 
+    /// Bytes from the first argument's start to the last one's end: about the length
+    /// of the request.
+    #[inline]
+    pub fn bytes(self) -> usize {
+        match (self.spans.first(), self.spans.last()) {
+            (Some(first), Some(last)) => (last.end - first.start) as usize,
+            _ => 0,
+        }
+    }
+
     /// All arguments in order.
     #[inline]
     pub fn iter(self) -> ArgsIter<'a> {

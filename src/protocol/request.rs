@@ -8,8 +8,12 @@
 //!   the outcome never depends on how the network cut the input;
 //! - the number of arguments has a limit of its own, below Redis's `INT_MAX`.
 
+use ahead::Cut;
+
 use super::number::parse_i64;
 use super::{Args, ProtocolError, Span, inline};
+
+mod ahead;
 
 /// A client that has yet to authenticate may send this many arguments ...
 const UNAUTHENTICATED_ARGS_MAX: u64 = 10;
@@ -104,6 +108,8 @@ pub struct RequestBuffer {
     /// Words of an inline request, freed of their quotes.
     words: Vec<u8>,
     is_inline: bool,
+    /// Requests that have been cut ahead.
+    cuts: Vec<Cut>,
 }
 
 impl RequestBuffer {
@@ -131,10 +137,7 @@ impl RequestBuffer {
         limits: &Limits,
     ) -> Result<Parsed, ProtocolError> {
         let Some(saved) = progress else {
-            if self.spans.capacity() > SPANS_KEPT_MAX {
-                self.spans = Vec::new();
-            }
-            self.spans.clear();
+            self.forget();
             let mut position = Position::default();
             let parsed = self.advance(input, &mut position, limits)?;
             if matches!(parsed, Parsed::Incomplete { .. }) && !input.is_empty() {
@@ -158,6 +161,15 @@ impl RequestBuffer {
     #[inline]
     pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
         Args::from_parts(if self.is_inline { &self.words } else { input }, &self.spans)
+    }
+
+    /// Forgets the last request's arguments, and gives back the memory of very many.
+    #[inline]
+    fn forget(&mut self) {
+        if self.spans.capacity() > SPANS_KEPT_MAX {
+            self.spans = Vec::new();
+        }
+        self.spans.clear();
     }
 
     fn advance(

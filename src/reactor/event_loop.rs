@@ -165,9 +165,10 @@ impl EventLoop {
         // Those who join the queue in this turn have had their read in it.
         let earlier = self.to_read.len();
 
-        // Requests run as they are read, while they are in the cache. Replies
-        // stay in the engine: everything that a client's requests of this turn
-        // answer goes out in one write.
+        // Requests run as they are read, while they are in the cache, and what one
+        // read of a client's has brought is answered with one write. What they make
+        // others hear stays in the engine until the end of the turn, so that it is
+        // one write for each of these too.
         for event in events {
             match event.token() {
                 SIGNALS => self.take_signals(),
@@ -306,6 +307,11 @@ impl EventLoop {
                     }
                 }
                 self.engine.receive(key, &self.buffer[..count], now);
+                // The replies go out at once, while all that is needed for it is in the
+                // cache.
+                if self.engine.take_fresh_output(key) {
+                    self.send(key);
+                }
                 self.queue(key);
             }
             Ok(Input::Nothing) => {}

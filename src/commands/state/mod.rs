@@ -7,6 +7,7 @@ mod latency;
 mod rate;
 mod slow_log;
 mod stats;
+mod timer;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use rate::Rate;
 pub(crate) use slow_log::SlowEntry;
 use slow_log::SlowLog;
 use stats::{CommandStats, ServerStats};
+use timer::Timer;
 
 /// The server's state apart from keys and clients.
 #[derive(Debug)]
@@ -59,10 +61,8 @@ pub(crate) struct ServerState {
     pub(crate) rng: fastrand::Rng,
     /// For durations.
     pub(crate) stopwatch: Stopwatch,
-    /// The stopwatch's last reading. A command's time counts from the end of
-    /// the one before it in the same batch, so that each costs one reading and
-    /// not two; cutting the request out of the input is thereby included.
-    pub(crate) read_at_ns: u64,
+    /// Times the commands of a batch.
+    pub(crate) timer: Timer,
     /// Operations in the current and the last full second, for INFO.
     pub(crate) rate: Rate,
     /// Most memory seen, in bytes.
@@ -100,18 +100,11 @@ impl ServerState {
             clients_max,
             rng,
             stopwatch,
-            read_at_ns: 0,
+            timer: Timer::default(),
             rate: Rate::default(),
             peak_rss_bytes: 0,
             config_changed: false,
         }
-    }
-
-    /// Reads the stopwatch and remembers the reading.
-    #[inline]
-    pub(crate) fn lap_ns(&mut self) -> u64 {
-        self.read_at_ns = (self.stopwatch)();
-        self.read_at_ns
     }
 
     /// CONFIG RESETSTAT.

@@ -158,6 +158,9 @@ pub mod flags {
     pub const UNGROUPED: u32 = 1 << 27;
     /// Ours: writes, and answers a value that the client may keep a copy of.
     pub const CACHEABLE: u32 = 1 << 29;
+    /// Ours: takes so little time, whatever is asked, unless much is sent or answered,
+    /// that several in a row are timed together.
+    pub const BRIEF: u32 = 1 << 30;
     /// Ours: what CLIENT CACHING says stays in force for the command after it;
     /// of a container, for all its subcommands.
     pub const KEEPS_CACHING: u32 = 1 << 28;

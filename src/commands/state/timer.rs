@@ -1,0 +1,105 @@
+//! How long commands take, at less than a reading of the clock for each.
+//!
+//! A reading costs as much as a tenth of a GET. So commands that are
+//! [brief](crate::commands::flags::BRIEF), one behind the other in one batch and all
+//! the same, are timed together, and each is taken to have had an equal share of the
+//! time. Whatever may take longer is timed by itself.
+//!
+//! A command's time counts from the end of the one before it in the batch; cutting
+//! requests out of the input is thereby included.
+
+use super::ServerState;
+
+/// Commands that are timed together at the most: if one of them is held up, no more
+/// than these share the blame.
+const RUN_MAX: u64 = 16;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timer {
+    /// The stopwatch's last reading.
+    read_at_ns: u64,
+    /// The brief command that has run since, and how often.
+    run: Run,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    command: usize,
+    count: u64,
+}
+
+impl Timer {
+    /// The stopwatch's last reading, in nanoseconds.
+    #[inline]
+    pub(crate) fn read_at_ns(&self) -> u64 {
+        self.read_at_ns
+    }
+}
+
+impl ServerState {
+    /// A batch of requests begins, perhaps within another one.
+    #[inline]
+    pub(crate) fn start_watch(&mut self, keep_histogram: bool) {
+        self.stop_watch(keep_histogram);
+        self.timer.read_at_ns = (self.stopwatch)();
+    }
+
+    /// A batch of requests has ended: what has run and is not timed yet, is.
+    #[inline]
+    pub(crate) fn stop_watch(&mut self, keep_histogram: bool) {
+        if self.timer.run.count > 0 {
+            self.end_run(keep_histogram);
+        }
+    }
+
+    /// A command is about to run: the run before it has ended, unless it goes on.
+    #[inline]
+    pub(crate) fn end_other_run(&mut self, command: usize, keep_histogram: bool) {
+        let Run { command: last, count } = self.timer.run;
+        if count > 0 && (last != command || count >= RUN_MAX) {
+            self.end_run(keep_histogram);
+        }
+    }
+
+    /// A brief command has run, and goes on the run of its like.
+    #[inline]
+    pub(crate) fn extend_run(&mut self, command: usize) {
+        self.timer.run = Run { command, count: self.timer.run.count + 1 };
+    }
+
+    /// A command has run that is timed by itself: its time in nanoseconds since
+    /// `begun_ns`. If a run of its like went before it, that is taken to have had its
+    /// usual time.
+    #[inline]
+    pub(crate) fn time_alone_ns(&mut self, begun_ns: u64, keep_histogram: bool) -> u64 {
+        let now_ns = (self.stopwatch)();
+        self.timer.read_at_ns = now_ns;
+        let time_ns = now_ns.saturating_sub(begun_ns);
+        let Run { command, count } = std::mem::take(&mut self.timer.run);
+        if count == 0 {
+            return time_ns;
+        }
+        let stats = &self.commands[command];
+        let usual_ns = stats.time_ns / stats.calls.max(1);
+        let run_ns = usual_ns.saturating_mul(count).min(time_ns);
+        self.count_run(command, count, run_ns, keep_histogram);
+        time_ns - run_ns
+    }
+
+    fn end_run(&mut self, keep_histogram: bool) {
+        let now_ns = (self.stopwatch)();
+        let time_ns = now_ns.saturating_sub(self.timer.read_at_ns);
+        self.timer.read_at_ns = now_ns;
+        let Run { command, count } = std::mem::take(&mut self.timer.run);
+        self.count_run(command, count, time_ns, keep_histogram);
+    }
+
+    fn count_run(&mut self, command: usize, count: u64, time_ns: u64, keep_histogram: bool) {
+        self.commands[command].time_ns += time_ns;
+        if keep_histogram {
+            let latencies = self.latencies[command].get_or_insert_default();
+            latencies.record_many(time_ns / count, count);
+        }
+    }
+}
