@@ -38,6 +38,11 @@ OK
 
 fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (key, value) = (&args[1], encoded(&args[2]));
+    if args.len() == 3 {
+        context.db.store(key, value, Deadline::Never, event::SET);
+        context.reply.ok();
+        return Ok(Outcome::Done);
+    }
     let Options { condition, get, with_etag, lifetime } = Options::read(args)?;
     let deadline_ms = lifetime.deadline_ms(context, "set")?;
     let deadline = lifetime.on_overwrite(deadline_ms, context);

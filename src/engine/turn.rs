@@ -187,7 +187,6 @@ impl Engine {
     /// Finds the commands of requests that have been cut, and has the memory fetched
     /// that they will look at: while one key's line is on its way, so are the
     /// others'. A command that is not known is `None`.
-    #[inline]
     fn look_ahead(
         &mut self,
         key: ClientKey,

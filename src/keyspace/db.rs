@@ -39,12 +39,19 @@ pub(crate) enum Versioning {
 impl Versioning {
     /// The one place where that happens. A string without a version costs one
     /// test of its header.
-    #[inline]
+    #[inline(always)]
     fn apply(self, entry: &mut Entry) {
         match self {
             Versioning::Is(version) => entry.set_version(Some(version)),
-            _ if !entry.has_version() => {}
-            Versioning::Keep => {}
+            _ if entry.has_version() => self.apply_to_version(entry),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn apply_to_version(self, entry: &mut Entry) {
+        match self {
+            Versioning::Keep | Versioning::Is(_) => {}
             Versioning::Next => entry.set_version(Some(entry.next_version())),
             Versioning::Forget => entry.set_version(None),
         }
@@ -325,7 +332,7 @@ impl<'a> Db<'a> {
                 break 'replace;
             }
             let (value, deadline, versioning) = change(Some(&entry))?;
-            if entry.object().is_some() {
+            if entry.is_object() {
                 drop(entry);
                 self.take_live(key);
                 self.insert_new(hash, key, value, deadline, versioning);
@@ -334,6 +341,7 @@ impl<'a> Db<'a> {
             }
             match value {
                 NewValue::Int(number) => entry.set_int(number),
+                NewValue::Bytes(bytes) if entry.overwrite(bytes) => {}
                 value => entry.set_value(value),
             }
             versioning.apply(&mut entry);

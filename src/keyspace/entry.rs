@@ -144,6 +144,12 @@ impl Entry {
         (self.kind() == Kind::Object).then(|| unsafe { self.boxed_object().as_ref() })
     }
 
+    /// Whether it holds something that is no string.
+    #[inline]
+    pub(crate) fn is_object(&self) -> bool {
+        self.kind() == Kind::Object
+    }
+
     /// What it holds, if that is no string, to change it.
     pub(crate) fn object_mut(&mut self) -> Option<&mut Object> {
         // SAFETY: as for `object`; `&mut self` makes it exclusive.
@@ -271,6 +277,25 @@ impl Entry {
         drop(owned);
     }
 
+    /// Replaces the value in place if both are short strings of the same length;
+    /// otherwise answers false, and nothing has happened.
+    #[inline]
+    pub(crate) fn overwrite(&mut self, bytes: &[u8]) -> bool {
+        let form = self.form();
+        if form.kind != Kind::Inline || form.payload_len != bytes.len() {
+            return false;
+        }
+        if form.raw {
+            self.set_raw(false);
+        }
+        // SAFETY: the payload has just that length, and nobody else has the entry.
+        unsafe {
+            let at = self.at(form.payload_offset());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+        }
+        true
+    }
+
     /// Replaces the value by a number, in place if it is one already.
     #[inline]
     pub(crate) fn set_int(&mut self, value: i64) {
@@ -317,6 +342,11 @@ impl Entry {
     /// one as many as small ones would be freed in the time.
     #[inline]
     pub(crate) fn freeing_cost(&self) -> usize {
+        // What is in one allocation, under a key that is not long, is small.
+        const { assert!(KEY_SHORT_BYTES_MAX + INLINE_BYTES_MAX + 64 < BYTES_PER_COST) };
+        if form::is_small(self.shape()) {
+            return 1;
+        }
         (self.allocated_bytes() / BYTES_PER_COST).clamp(1, FREEING_COST_MAX)
     }
 

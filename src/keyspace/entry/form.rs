@@ -192,6 +192,12 @@ pub(super) const fn key_offset(shape: u32) -> usize {
     HEADER_BYTES + ((shape & LARGE_KEY) >> 3) as usize
 }
 
+/// Whether that is the shape of one allocation with a key that is not long.
+#[inline]
+pub(super) const fn is_small(shape: u32) -> bool {
+    shape & LARGE_KEY == 0 && shape & KIND_MASK <= Kind::Inline as u32
+}
+
 /// The key's length, unless it stands behind the header.
 #[inline]
 pub(super) const fn key_len_short(shape: u32) -> Option<usize> {

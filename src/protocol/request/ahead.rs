@@ -35,7 +35,6 @@ impl RequestBuffer {
     ///
     /// Those of [`parse`](RequestBuffer::parse), for the first request only: what is
     /// wrong with a later one is found when it is the first.
-    #[inline]
     pub fn cut(
         &mut self,
         input: &[u8],
@@ -93,30 +92,35 @@ impl RequestBuffer {
     #[inline]
     fn cut_plain(&mut self, input: &[u8], at: usize, limits: &Limits) -> Option<usize> {
         let spans = self.spans.len();
-        let end = self.cut_arguments(input, at, limits);
+        let end = cut_arguments(&mut self.spans, input, at, limits);
         if end.is_none() {
             self.spans.truncate(spans);
         }
         end
     }
+}
 
-    #[inline]
-    fn cut_arguments(&mut self, input: &[u8], at: usize, limits: &Limits) -> Option<usize> {
-        let (count, mut at) = short_length(input, at, b'*')?;
-        if count == 0 || count > limits.args_max {
+#[inline]
+fn cut_arguments(
+    spans: &mut Vec<Span>,
+    input: &[u8],
+    at: usize,
+    limits: &Limits,
+) -> Option<usize> {
+    let (count, mut at) = short_length(input, at, b'*')?;
+    if count == 0 || count > limits.args_max {
+        return None;
+    }
+    for _ in 0..count {
+        let (len, start) = short_length(input, at, b'$')?;
+        let end = start.checked_add(len)?;
+        at = end.checked_add(2)?;
+        if at > input.len() || len > limits.bulk_bytes_max {
             return None;
         }
-        for _ in 0..count {
-            let (len, start) = short_length(input, at, b'$')?;
-            let end = start.checked_add(len)?;
-            at = end.checked_add(2)?;
-            if at > input.len() || len > limits.bulk_bytes_max {
-                return None;
-            }
-            self.spans.push(Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? });
-        }
-        Some(at)
+        spans.push(Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? });
     }
+    Some(at)
 }
 
 /// [`canonical_length`], with lengths of one digit and of two, which nearly all
