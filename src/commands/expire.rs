@@ -7,8 +7,12 @@ use super::{CommandError, Context, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::event;
 use crate::protocol::Args;
 
-const BASE: Spec =
-    Spec { arity: -3, flags: WRITE | FAST | BRIEF, keys: &[KeySpec::one(1, "RW UPDATE")], ..Spec::BASE };
+const BASE: Spec = Spec {
+    arity: -3,
+    flags: WRITE | FAST | BRIEF,
+    keys: &[KeySpec::one(1, "RW UPDATE")],
+    ..Spec::BASE
+};
 
 pub(super) static EXPIRE: Spec = Spec {
     name: "expire",

@@ -248,7 +248,8 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
 fn was_brief(context: &Context<'_>, command: &Command, args: Args<'_>, mark: usize) -> bool {
     let config = &*context.config;
     let slower_than = config.slowlog_log_slower_than;
-    command.spec.has(flags::BRIEF)
+    context.server.timer.is_pipelined
+        && command.spec.has(flags::BRIEF)
         && !context.in_transaction
         && args.bytes() + (context.reply.len() - mark) <= BRIEF_BYTES_MAX
         // Whoever wants to see what takes so little, sees each by itself.

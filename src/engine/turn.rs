@@ -134,6 +134,7 @@ impl Engine {
             };
             self.look_ahead(key, rest, &request, &mut commands[..count]);
             let begun = consumed;
+            self.server.timer.is_pipelined = count > 1;
             for (index, command) in commands[..count].iter().enumerate() {
                 // Whoever is served has one request to run, and its reply is bounded by
                 // the output's limit: a client that does not read must not hold up a
@@ -208,7 +209,8 @@ impl Engine {
                 _ => TABLE.resolve(args).ok(),
             };
             let Some(command) = *command else { continue };
-            if command.parent.is_none() {
+            // The name alone says which command it is, unless there are subcommands.
+            if command.parent.is_none() && command.spec.subcommands.is_empty() {
                 last = Some((name, command));
             }
             if let Some(keys) = command.spec.keys.first()

@@ -3,7 +3,8 @@
 //! A reading costs as much as a tenth of a GET. So commands that are
 //! [brief](crate::commands::flags::BRIEF), one behind the other in one batch and all
 //! the same, are timed together, and each is taken to have had an equal share of the
-//! time. Whatever may take longer is timed by itself.
+//! time. Whatever may take longer, and a request that came alone, is timed by itself:
+//! only that can get into SLOWLOG.
 //!
 //! A command's time counts from the end of the one before it in the batch; cutting
 //! requests out of the input is thereby included.
@@ -21,6 +22,8 @@ pub(crate) struct Timer {
     read_at_ns: u64,
     /// The brief command that has run since, and how often.
     run: Run,
+    /// The requests that run now were sent together.
+    pub(crate) is_pipelined: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -101,12 +101,7 @@ impl RequestBuffer {
 }
 
 #[inline]
-fn cut_arguments(
-    spans: &mut Vec<Span>,
-    input: &[u8],
-    at: usize,
-    limits: &Limits,
-) -> Option<usize> {
+fn cut_arguments(spans: &mut Vec<Span>, input: &[u8], at: usize, limits: &Limits) -> Option<usize> {
     let (count, mut at) = short_length(input, at, b'*')?;
     if count == 0 || count > limits.args_max {
         return None;
