@@ -86,8 +86,10 @@ fn turns_and_process_are_the_drivers_to_tell() {
     };
     let refresh_process = |figures: &mut ProcessFigures| figures.rss_bytes = 123_456_789;
     let mut sim = sim(Environment { process, refresh_process, ..Environment::simulated(1) });
-    sim.engine.note_turn(Duration::from_micros(900));
-    sim.engine.note_turn(Duration::from_micros(2_500));
+    for (began_ns, ended_ns) in [(100, 900_100), (3_000_000, 5_500_000)] {
+        sim.engine.begin_turn(began_ns);
+        sim.engine.end_turn(ended_ns);
+    }
     let reply = sim.ask(1, &[b"INFO", b"everything"]);
     let info = String::from_utf8_lossy(reply.text().expect("a text")).into_owned();
     for field in [

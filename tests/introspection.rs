@@ -72,12 +72,12 @@ fn info_has_the_sections_that_are_asked_for() {
     let titles = |sim: &mut Sim, sections: &[&str]| {
         info(sim, sections).into_keys().collect::<Vec<String>>().join(" ")
     };
-    let usual = "CPU Clients Cluster Errorstats Keyspace Memory Modules Persistence Replication Server \
+    let usual = "CPU Clients Cluster Errorstats Keyspace Loop Memory Modules Persistence Replication Server \
          Stats";
     assert_eq!(titles(&mut sim, &[]), usual);
     assert_eq!(titles(&mut sim, &["default"]), usual);
     assert_eq!(titles(&mut sim, &["nosuch", "DEFAULT", "server"]), usual);
-    let all = "CPU Clients Cluster Commandstats Errorstats Keyspace Latencystats Memory Modules \
+    let all = "CPU Clients Cluster Commandstats Errorstats Keyspace Latencystats Loop Memory Modules \
                Persistence Replication Server Stats Tollgate";
     assert_eq!(titles(&mut sim, &["all"]), all);
     assert_eq!(titles(&mut sim, &["everything"]), all);

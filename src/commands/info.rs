@@ -12,7 +12,7 @@ use super::flags::{LOADING, STALE};
 use super::memory::{Figures, percent};
 use super::parse::is;
 use super::version::REDIS_VERSION;
-use super::{Context, Group, Outcome, Ran, Spec, TABLE};
+use super::{Context, Group, Outcome, Ran, Spec, Stage, TABLE};
 use crate::clients::Parked;
 use crate::protocol::Args;
 
@@ -56,6 +56,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "Latencystats", is_usual: false, write: latency_stats },
     Section { title: "Cluster", is_usual: true, write: |_, text| text.field("cluster_enabled", 0) },
     Section { title: "Keyspace", is_usual: true, write: keyspace },
+    Section { title: "Loop", is_usual: true, write: turns },
     Section { title: "Tollgate", is_usual: false, write: tollgate },
 ];
 
@@ -363,17 +364,77 @@ fn keyspace(context: &mut Context<'_>, text: &mut Text) {
     }
 }
 
-/// The health of the loop, and what waits to be done in slices.
+/// The health of the loop: what its turns take, and what is left to later ones.
+/// Counted from the start or CONFIG RESETSTAT, but for what is left.
+///
+/// | field | what |
+/// |---|---|
+/// | `turns` | turns of the loop |
+/// | `turns_over_1ms` | those longer than a millisecond, the wait for events not included |
+/// | `turns_over_1ms_cpu` | those of them in which the loop had the processor for more than a millisecond; counted while `loop-cpu-time` is on |
+/// | `turn_longest_us` | the longest turn, in microseconds |
+/// | `turn_longest_recent_us` | the longest of the last minute and up to ten seconds more |
+/// | `turn_longest_stages_us` | the longest turn by stage: what made it long |
+/// | `turn_longest_work` | requests run and bytes received and sent in it, seconds since then, and `cpu_us`, how long it had the processor (-1: not measured) |
+/// | `wait_us` | time spent waiting for events |
+/// | `stage_*_us` | time spent in each [`Stage`], in microseconds |
+/// | `requests_per_turn`, `input_bytes_per_turn`, `output_bytes_per_turn` | averages |
+/// | `requests_per_turn_max` and so on | the most in one turn |
+/// | `expiry_backlog` | keys that are due and not removed yet; keys that were changed meanwhile may count |
+/// | `expiry_overdue_ms` | how late the earliest of those is that have not been taken up yet |
+/// | `expiry_lag_ms` | how late the latest key was that the last turn which removed any has removed |
+/// | `expiry_lag_max_ms` | the most of these |
+/// | `garbage_tables`, `garbage_entries` | flushed databases that wait to be freed, and about how many entries they have |
+fn turns(context: &mut Context<'_>, text: &mut Text) {
+    let (now, server) = (context.now, &context.server);
+    let (turns, stats) = (&server.turns, &server.stats);
+    let longest = &turns.longest;
+    text.field("turns", turns.turns);
+    text.field("turns_over_1ms", turns.over_1ms);
+    text.field("turns_over_1ms_cpu", turns.over_1ms_cpu);
+    text.field("turn_longest_us", longest.busy_ns / 1_000);
+    text.field("turn_longest_recent_us", turns.recent.longest_ns(now.monotonic) / 1_000);
+    let stages = Stage::ALL
+        .map(|stage| format!("{}={}", stage.name(), longest.stages_ns[stage as usize] / 1_000));
+    text.field("turn_longest_stages_us", stages.join(","));
+    text.line(format_args!(
+        "turn_longest_work:requests={},input_bytes={},output_bytes={},ago_s={},cpu_us={}",
+        longest.requests,
+        longest.input_bytes,
+        longest.output_bytes,
+        now.monotonic.saturating_sub(longest.at).as_secs(),
+        longest.cpu_ns.map_or(-1, |cpu_ns| (cpu_ns / 1_000) as i64)
+    ));
+    text.field("wait_us", turns.wait_ns / 1_000);
+    for stage in Stage::ALL {
+        let time_us = turns.stages_ns[stage as usize] / 1_000;
+        text.line(format_args!("stage_{}_us:{time_us}", stage.name()));
+    }
+    for (name, total, most) in [
+        ("requests", stats.commands, turns.requests_max),
+        ("input_bytes", stats.input_bytes, turns.input_bytes_max),
+        ("output_bytes", stats.output_bytes, turns.output_bytes_max),
+    ] {
+        let average = total as f64 / turns.turns.max(1) as f64;
+        text.line(format_args!("{name}_per_turn:{average:.2}"));
+        text.line(format_args!("{name}_per_turn_max:{most}"));
+    }
+    let keyspace = context.db.keyspace();
+    let overdue_ms =
+        keyspace.earliest_deadline_ms().map_or(0, |due| now.unix_ms().saturating_sub(due));
+    text.field("expiry_backlog", keyspace.expire_backlog());
+    text.field("expiry_overdue_ms", overdue_ms);
+    text.field("expiry_lag_ms", turns.expire_lag_ms);
+    text.field("expiry_lag_max_ms", turns.expire_lag_max_ms);
+    text.field("garbage_tables", keyspace.garbage_tables());
+    text.field("garbage_entries", keyspace.garbage_entries());
+}
+
+/// What Redis does not have.
 fn tollgate(context: &mut Context<'_>, text: &mut Text) {
-    let (now_ms, stats) = (context.now.unix_ms(), &context.server.stats);
-    text.field("turns", stats.turns);
-    text.field("turns_over_1ms", stats.turns_over_1ms);
-    text.field("turn_longest_us", stats.turn_longest.as_micros());
+    let stats = &context.server.stats;
     text.field("idle_closes", stats.idle_closes);
     let keyspace = context.db.keyspace();
-    let overdue_ms = keyspace.earliest_deadline_ms().map_or(0, |due| now_ms.saturating_sub(due));
-    text.field("expiry_overdue_ms", overdue_ms);
-    text.field("garbage_tables", keyspace.garbage_tables());
     let native = keyspace.native_figures();
     text.field("timers", native.timers);
     text.field("leases", native.leases);

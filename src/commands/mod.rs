@@ -120,7 +120,7 @@ use arguments::{condition, etag, lifetime, parse, span, ttl, value};
 use command::keys_of;
 pub use error::CommandError;
 pub use histogram::Histogram;
-pub use state::{Environment, ProcessFigures, Stopwatch};
+pub use state::{Environment, ProcessFigures, Stage, Stopwatch};
 pub(crate) use state::{Grant, Granted, LatencySamples, Pause, ServerState, SlowEntry};
 use table::syntax;
 pub use table::{Command, FindKeys, Group, KeySpec, LookupError, Spec, Table, flags};

@@ -276,6 +276,8 @@ options! {
         "latency-monitor-threshold" latency_monitor_threshold: u64 = 0,
             Int { min: 0, max: i64::MAX }, "ms", Live,
             "Delays of at least this are kept for LATENCY, 0 for none.";
+        "loop-cpu-time" loop_cpu_time: bool = false, YesNo, "", Live,
+            "Tell long turns of the loop from turns in which other processes ran, for 1 us a turn.";
         "latency-tracking" latency_tracking: bool = true, YesNo, "", Live,
             "Keep a histogram of the time that each command takes.";
         "latency-tracking-info-percentiles" latency_tracking_info_percentiles: Vec<f64> =

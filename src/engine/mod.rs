@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::clients::{Client, Clients, Closing};
 pub use crate::clients::{ClientKey, Peer};
 use crate::clock::Now;
-pub use crate::commands::{Environment, ProcessFigures, Stopwatch};
+pub use crate::commands::{Environment, ProcessFigures, Stage, Stopwatch};
 use crate::commands::{ServerState, TABLE, unwatch_all};
 use crate::config::Config;
 use crate::keyspace::{Keyspace, Ticket};
@@ -126,11 +126,28 @@ impl Engine {
         self.clients.get(key).map_or(0, Client::memory_bytes)
     }
 
-    /// Counts a turn of whoever drives the engine, for INFO; `busy` is what it
-    /// took without the waiting.
+    // Turns, for `INFO loop` and LATENCY: whoever drives the engine need not tell
+
+    /// A turn begins, with the end of the wait for events. `at_ns` is a reading of
+    /// [`Environment::stopwatch`], or what it would have been.
     #[inline]
-    pub fn note_turn(&mut self, busy: Duration) {
-        self.server.stats.count_turn(busy);
+    pub fn begin_turn(&mut self, at_ns: u64) {
+        self.server.begin_turn(at_ns, self.config.loop_cpu_time);
+    }
+
+    /// What has happened since the turn began or the last stage ended was this
+    /// stage. Reads the stopwatch, so better not called if nothing has.
+    /// [`Engine::tick`] ends the stages that it goes through; what it is called
+    /// after should have been ended before.
+    #[inline]
+    pub fn end_stage(&mut self, stage: Stage) {
+        self.server.end_stage(stage);
+    }
+
+    /// The turn has ended, the last stage of which was [`Stage::Send`].
+    #[inline]
+    pub fn end_turn(&mut self, at_ns: u64) {
+        self.server.end_turn(at_ns, self.config.latency_monitor_threshold, self.now);
     }
 
     // The end
@@ -167,7 +184,7 @@ impl Engine {
     /// # Panics
     /// If a connected client has this place.
     pub fn connect(&mut self, key: ClientKey, peer: Peer, now: Now) {
-        self.set_now(now);
+        self.set_now(now, Stage::Accept);
         self.server.stats.connections_received += 1;
         let full = self.clients.len() >= self.config.maxclients as usize;
         let authenticated = self.config.requirepass.is_empty();
@@ -195,7 +212,7 @@ impl Engine {
     /// Bytes have arrived from a client. Complete requests are run, at most
     /// its share of one turn; the rest is kept and run in later ticks.
     pub fn receive(&mut self, key: ClientKey, bytes: &[u8], now: Now) {
-        self.set_now(now);
+        self.set_now(now, Stage::Requests);
         let Some(client) = self.clients.get_mut(key) else { return };
         client.active_at = now.monotonic;
         client.input_bytes += bytes.len() as u64;
@@ -366,13 +383,16 @@ impl Engine {
         &self.clients
     }
 
-    /// It is `now`, and what was to happen until now has happened.
-    fn set_now(&mut self, now: Now) {
+    /// It is `now`, and what was to happen until now has happened. `stage` is what the
+    /// turn is at.
+    fn set_now(&mut self, now: Now, stage: Stage) {
         self.now = now;
         self.keyspace.set_now(now);
         if self.keyspace.timers_due() && self.timers_left > 0 {
+            self.server.end_stage(stage);
             self.timers_left -= self.keyspace.fire_timers(self.timers_left);
             self.follow_up();
+            self.server.end_stage(Stage::Expire);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
-use crate::commands::{Command, TABLE, flags};
+use crate::commands::{Command, Stage, TABLE, flags};
 use crate::protocol::{Args, Limits, Progress, ProtocolError, Reply, RequestBuffer};
 
 /// How often clients are looked through for idle ones, when `timeout` is set.
@@ -374,17 +374,28 @@ impl Engine {
     pub fn tick(&mut self, now: Now) {
         self.timers_left = self.config.turn_timers_max;
         self.wakeups_left = self.config.turn_wakeups_max;
-        self.set_now(now);
+        self.set_now(now, Stage::Requests);
         let stats = &self.server.stats;
         self.server.rate.sample(now, stats.commands, stats.input_bytes, stats.output_bytes);
         self.expire();
+        let wakeups = self.server.stats.wakeups;
         self.follow_up();
         self.end_pause();
         self.serve();
         self.wake_due();
-        self.run_backlog();
+        if self.server.stats.wakeups > wakeups {
+            self.server.end_stage(Stage::WakeUps);
+        }
+        if !self.backlog.is_empty() {
+            self.run_backlog();
+            self.server.end_stage(Stage::Requests);
+        }
         self.tend_tracking();
+        let had_garbage = self.keyspace.has_garbage();
         self.keyspace.free_slice(self.config.free_slice_entries);
+        if had_garbage {
+            self.server.end_stage(Stage::Free);
+        }
         self.close_idle();
         self.close_over_soft_limit();
     }
@@ -441,7 +452,16 @@ impl Engine {
         let reading =
             |engine: &Engine| if threshold_ms > 0 { (engine.server.stopwatch)() } else { 0 };
         let begun_ns = reading(self);
+        // What a command has stored with a deadline in the past was not late.
+        self.keyspace.take_expire_lag_ms();
         self.expiry_left = self.keyspace.expire_slice(self.config.expire_slice_keys);
+        if self.keyspace.take_has_expired() {
+            if let Some(lag_ms) = self.keyspace.take_expire_lag_ms() {
+                self.server.turns.note_expire_lag(lag_ms);
+                self.tell();
+            }
+            self.server.end_stage(Stage::Expire);
+        }
         let time_ms = reading(self).saturating_sub(begun_ns) / 1_000_000;
         self.server.latency.record("expire-cycle", time_ms, threshold_ms, self.now);
     }

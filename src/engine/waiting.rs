@@ -58,9 +58,14 @@ impl Engine {
 
     /// Follows up a change that no command has made: a deadline, a disconnect.
     pub(super) fn follow_up(&mut self) {
+        self.tell();
+        self.serve();
+    }
+
+    /// Tells everyone of such a change.
+    pub(super) fn tell(&mut self) {
         events::deliver(&mut self.keyspace, &mut self.clients, &self.config, None);
         self.settle();
-        self.serve();
     }
 
     /// Whether somebody's turn may have come. While CLIENT PAUSE lasts, nobody's

@@ -141,6 +141,13 @@ impl Index {
         }
     }
 
+    /// Number of items that [`take_due`](Self::take_due) would hand out if it were
+    /// given the time, stale ones included; looks at each slot that is due.
+    pub(crate) fn due_items(&self, now_ms: u64) -> usize {
+        let fresh = self.rebuild.as_ref().map_or(0, |rebuild| rebuild.fresh.due_items(now_ms));
+        self.current.due_items(now_ms) + fresh
+    }
+
     /// Number of items, stale ones included, discarded ones not.
     pub(crate) fn items(&self) -> usize {
         self.current.items() + self.rebuild.as_ref().map_or(0, |rebuild| rebuild.fresh.items())

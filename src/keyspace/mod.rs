@@ -273,6 +273,13 @@ pub(crate) struct Keyspace {
     expire_next: usize,
     /// A key has been stored with a deadline that had passed already.
     stored_due: bool,
+    /// [`Keyspace::expire_slice`] had something to do.
+    has_expired: bool,
+    /// How late the latest of the keys was that were removed because they were due.
+    expire_lag_ms: Option<u64>,
+    /// Entries of flushed databases that have not been freed yet, a large one counted
+    /// as several where it has been.
+    garbage_entries: usize,
     /// Reads do not count as accesses now: CLIENT NO-TOUCH.
     pub(crate) no_touch: bool,
 }
@@ -303,6 +310,9 @@ impl Keyspace {
             debts: Debts::default(),
             expire_next: 0,
             stored_due: false,
+            has_expired: false,
+            expire_lag_ms: None,
+            garbage_entries: 0,
             no_touch: false,
         }
     }
@@ -548,6 +558,7 @@ impl Keyspace {
         let mut dismantle = old.into_dismantle();
         if dismantle.step(&mut { FLUSHED_AT_ONCE_MAX }) {
             self.graveyard.push(dismantle);
+            self.garbage_entries += keys;
         }
         self.stats.changes += keys as u64;
         keys
@@ -579,7 +590,8 @@ impl Keyspace {
     /// commands have stored since the last call if these are more (see
     /// [`Debts`]); large ones count for several. Returns whether some are left.
     pub(crate) fn free_slice(&mut self, entries_max: usize) -> bool {
-        let mut budget = entries_max.max(mem::take(&mut self.debts.free));
+        let budget_max = entries_max.max(mem::take(&mut self.debts.free));
+        let mut budget = budget_max;
         while budget > 0
             && let Some(dismantle) = self.graveyard.last_mut()
         {
@@ -594,12 +606,22 @@ impl Keyspace {
                 self.leftovers.pop();
             }
         }
+        self.garbage_entries = match self.graveyard.is_empty() {
+            true => 0,
+            // At least one, since not all is free.
+            false => self.garbage_entries.saturating_sub(budget_max - budget).max(1),
+        };
         self.has_garbage()
     }
 
     /// Number of flushed tables and indexes that wait to be freed.
     pub(crate) fn garbage_tables(&self) -> usize {
         self.graveyard.len() + self.leftovers.len()
+    }
+
+    /// Number of entries in them, for INFO: less than there are if some are large.
+    pub(crate) fn garbage_entries(&self) -> usize {
+        self.garbage_entries
     }
 
     /// Whether flushed databases wait to be freed.
@@ -636,9 +658,8 @@ impl Keyspace {
 
     /// The part of [`Keyspace::expire_slice`] in one database.
     fn expire_db(&mut self, db: usize, left: &mut usize) -> bool {
-        if self.databases[db].next_deadline_ms().is_none() {
-            return false;
-        }
+        let Some(next_ms) = self.databases[db].next_deadline_ms() else { return false };
+        self.has_expired |= next_ms <= self.now_ms;
         if self.take_due(db, left) {
             return true;
         }
@@ -690,6 +711,8 @@ impl Keyspace {
         let mut freed = 0;
         for entry in due.drain(..) {
             freed += entry.freeing_cost();
+            let lag_ms = entry.deadline_ms().map(|due_ms| self.now_ms.saturating_sub(due_ms));
+            self.expire_lag_ms = self.expire_lag_ms.max(lag_ms);
             self.db(db).announce_expired(&entry);
         }
         self.due = due;
@@ -722,11 +745,32 @@ impl Keyspace {
         self.databases.iter().filter_map(|database| database.index.earliest_deadline_ms()).min()
     }
 
+    /// Whether [`Keyspace::expire_slice`] had something to do since the last call.
+    pub(crate) fn take_has_expired(&mut self) -> bool {
+        mem::take(&mut self.has_expired)
+    }
+
+    /// How late the latest of the keys was that have been removed since the last call
+    /// because they were due, in milliseconds; `None`: there were none.
+    pub(crate) fn take_expire_lag_ms(&mut self) -> Option<u64> {
+        self.expire_lag_ms.take()
+    }
+
+    /// How many keys are due and have not been removed yet, for INFO: as many as the
+    /// indexes have items for them, stale ones included.
+    pub(crate) fn expire_backlog(&self) -> usize {
+        self.databases
+            .iter()
+            .map(|database| database.due_prefixes.len() + database.index.due_items(self.now_ms))
+            .sum()
+    }
+
     /// Advances the rebuilding of a deadline index, if one is under way, and takes
     /// from `visits` what it visits.
     fn advance_rebuild(&mut self, db: usize, visits: &mut usize) {
         let now_ms = self.now_ms;
         let Database { table, index, .. } = &mut self.databases[db];
+        self.has_expired |= index.rebuild_position().is_some();
         while let Some(position) = index.rebuild_position() {
             if *visits == 0 {
                 break;

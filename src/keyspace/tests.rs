@@ -283,6 +283,8 @@ const NOT_MUTATIONS: &[&str] = &[
     "set_now",
     "set_write_times",
     "take_changes",
+    "take_expire_lag_ms",
+    "take_has_expired",
     "take_notifications",
     "take_stored_due",
     "take_untied",

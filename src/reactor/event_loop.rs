@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{Reactor, SIGNALS, Stop, WAKER, clock, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
-use crate::engine::{ClientKey, Engine, Environment, Peer};
+use crate::engine::{ClientKey, Engine, Environment, Peer, Stage};
 
 /// Events taken from the kernel at once. What does not fit comes with the next
 /// poll, the kernel going on where it stopped.
@@ -88,6 +88,7 @@ impl EventLoop {
         let environment = Environment {
             seed: random_seed(),
             stopwatch: clock::stopwatch,
+            thread_cpu_time: clock::thread_cpu_time,
             sleep: clock::sleep,
             process: process::at_start(acceptor.addrs().next(), role.allocator()),
             refresh_process: process::refresh,
@@ -162,6 +163,7 @@ impl EventLoop {
         // One time for all that happens in this turn: a key cannot expire
         // between two commands of a batch.
         let now = clock::now();
+        self.engine.begin_turn(clock::nanoseconds(now.monotonic));
         // Those who join the queue in this turn have had their read in it.
         let earlier = self.to_read.len();
 
@@ -177,9 +179,14 @@ impl EventLoop {
                 Token(key) => self.take_event(key, event, now),
             }
         }
+        if !events.is_empty() {
+            self.engine.end_stage(Stage::Requests);
+        }
         // New clients come after those who are served already, and no more of
         // them than leave these a fair share of the turn.
-        self.accept(now);
+        if self.accept(now) > 0 {
+            self.engine.end_stage(Stage::Accept);
+        }
         // Whoever had more than one buffer of input goes on now, once each: a
         // fast sender costs the others one buffer a turn.
         for _ in 0..earlier {
@@ -187,6 +194,9 @@ impl EventLoop {
             if self.connections.get_mut(key).is_some_and(Connection::leave_queue) {
                 self.read(key, now);
             }
+        }
+        if earlier > 0 {
+            self.engine.end_stage(Stage::Requests);
         }
         // After the input, so that its deadlines and backlog are seen, and
         // before the output, so that whom it wakes is answered in this turn.
@@ -198,7 +208,7 @@ impl EventLoop {
         // all, has happened by now.
         self.queue_resumed();
         self.follow_config();
-        self.end_turn(now, sent_bytes, events.iter().count() < EVENTS_MAX);
+        self.end_turn(sent_bytes, events.iter().count() < EVENTS_MAX);
     }
 
     // Events
@@ -235,11 +245,14 @@ impl EventLoop {
 
     // Accepting
 
-    fn accept(&mut self, now: Now) {
-        for _ in 0..self.engine.config().turn_accepts_max {
-            let Some(accepted) = self.acceptor.accept(now.monotonic) else { break };
+    /// Returns how many new clients there are.
+    fn accept(&mut self, now: Now) -> usize {
+        let accepts_max = self.engine.config().turn_accepts_max;
+        for count in 0..accepts_max {
+            let Some(accepted) = self.acceptor.accept(now.monotonic) else { return count };
             self.admit(accepted, now);
         }
+        accepts_max
     }
 
     fn admit(&mut self, accepted: Accepted, now: Now) {
@@ -457,9 +470,9 @@ impl EventLoop {
         }
     }
 
-    fn end_turn(&mut self, began: Now, sent_bytes: usize, all_events: bool) {
+    fn end_turn(&mut self, sent_bytes: usize, all_events: bool) {
         self.ended_at = clock::monotonic();
-        self.engine.note_turn(self.ended_at.saturating_sub(began.monotonic));
+        self.engine.end_turn(clock::nanoseconds(self.ended_at));
         if self.engine.shutdown_requested() && self.stopping.is_none() {
             self.acceptor.close();
             self.stopping = Some(Stopping {

@@ -12,6 +12,9 @@ pub struct Environment {
     /// Measures durations, in nanoseconds from any origin. One that always
     /// returns 0 will do: SLOWLOG and INFO then know of no durations.
     pub stopwatch: Stopwatch,
+    /// How long the thread that calls it has had the processor, in nanoseconds; for
+    /// `loop-cpu-time`.
+    pub thread_cpu_time: Stopwatch,
     /// Lets the given time pass, for DEBUG SLEEP; simulated time does not.
     pub sleep: fn(Duration),
     /// What is known of the process at the start.
@@ -29,6 +32,7 @@ impl Environment {
         Environment {
             seed,
             stopwatch: || 0,
+            thread_cpu_time: || 0,
             sleep: |_| {},
             process: ProcessFigures::default(),
             refresh_process: |_| {},

@@ -8,6 +8,7 @@ mod rate;
 mod slow_log;
 mod stats;
 mod timer;
+mod turns;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
@@ -24,12 +25,18 @@ pub(crate) use slow_log::SlowEntry;
 use slow_log::SlowLog;
 use stats::{CommandStats, ServerStats};
 use timer::Timer;
+pub use turns::Stage;
+use turns::{OpenTurn, TurnStats};
 
 /// The server's state apart from keys and clients.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     /// Since the start or CONFIG RESETSTAT.
     pub(crate) stats: ServerStats,
+    /// Turns of the loop, since the same moment.
+    pub(crate) turns: TurnStats,
+    /// The turn of the loop that is under way.
+    pub(crate) turn: OpenTurn,
     /// By [`Command::id`](super::Command::id).
     pub(crate) commands: Vec<CommandStats>,
     /// How long each command takes, by the same number; made when it is first
@@ -61,6 +68,8 @@ pub(crate) struct ServerState {
     pub(crate) rng: fastrand::Rng,
     /// For durations.
     pub(crate) stopwatch: Stopwatch,
+    /// How long the loop's thread has had the processor, in nanoseconds.
+    pub(crate) thread_cpu_time: Stopwatch,
     /// Times the commands of a batch.
     pub(crate) timer: Timer,
     /// Operations in the current and the last full second, for INFO.
@@ -75,8 +84,15 @@ pub(crate) struct ServerState {
 impl ServerState {
     /// A server that has just started.
     pub(crate) fn new(table: &Table, environment: Environment, now: Now) -> ServerState {
-        let Environment { seed, stopwatch, sleep, process, refresh_process, clients_max } =
-            environment;
+        let Environment {
+            seed,
+            stopwatch,
+            thread_cpu_time,
+            sleep,
+            process,
+            refresh_process,
+            clients_max,
+        } = environment;
         // The seed also keys the hash function. What clients see of the random
         // numbers must not lead back to it, so it goes through SipHash first.
         let mut hasher = DefaultHasher::new();
@@ -85,6 +101,8 @@ impl ServerState {
         let run_id = (0..40).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect();
         ServerState {
             stats: ServerStats::default(),
+            turns: TurnStats::default(),
+            turn: OpenTurn::default(),
             commands: vec![CommandStats::default(); table.all().len()],
             latencies: vec![None; table.all().len()],
             slow_log: SlowLog::default(),
@@ -100,6 +118,7 @@ impl ServerState {
             clients_max,
             rng,
             stopwatch,
+            thread_cpu_time,
             timer: Timer::default(),
             rate: Rate::default(),
             peak_rss_bytes: 0,
@@ -110,6 +129,7 @@ impl ServerState {
     /// CONFIG RESETSTAT.
     pub(crate) fn reset_stats(&mut self) {
         self.stats = ServerStats::default();
+        self.turns = TurnStats::default();
         self.commands.fill(CommandStats::default());
         self.latencies.fill(None);
         self.rate = Rate::default();

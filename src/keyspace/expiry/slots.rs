@@ -109,6 +109,19 @@ impl<T: Copy> Ring<T> {
         self.items
     }
 
+    /// Items of the slots `from` to `last`, where `from` is at or before all of them.
+    pub(super) fn items_within(&self, from: u64, last: u64) -> usize {
+        let (mut from, mut count) = (from, 0);
+        // Counted to the last, since what comes behind it is the first again.
+        while count < self.items
+            && let Some(slot) = self.first(from).filter(|&slot| slot <= last)
+        {
+            count += self.slots[place(slot)].len();
+            from = slot + 1;
+        }
+        count
+    }
+
     pub(super) fn is_allocated(&self) -> bool {
         !self.slots.is_empty()
     }
@@ -177,6 +190,11 @@ impl<T: Copy> Sparse<T> {
 
     pub(super) fn items(&self) -> usize {
         self.items
+    }
+
+    /// Items of the slots up to `last`.
+    pub(super) fn items_until(&self, last: u64) -> usize {
+        self.slots.range(..=last).map(|(_, items)| items.len()).sum()
     }
 
     /// The bytes of the items, and for each slot its key and vector in a tree

@@ -144,6 +144,22 @@ impl Expiry {
         .min()
     }
 
+    /// Number of items that are due by `now_ms`, stale ones included. Of slots coarser
+    /// than a millisecond only those that have passed wholly.
+    pub(super) fn due_items(&self, now_ms: u64) -> usize {
+        let (window, block, _) = self.position();
+        // The last slot that ends at `now_ms` or before.
+        let passed = |shift: u32| (now_ms.saturating_add(1) >> shift).checked_sub(1);
+        let coarse = |ring: &Ring<u64>, current: u64, shift: u32| {
+            passed(shift).map_or(0, |last| ring.items_within(current + 1, last))
+        };
+        self.behind.items_until(now_ms)
+            + self.milliseconds.items_within(self.next_ms, now_ms)
+            + coarse(&self.windows, window, WINDOW_SHIFT)
+            + coarse(&self.blocks, block, BLOCK_SHIFT)
+            + passed(ERA_SHIFT).map_or(0, |last| self.far.items_until(last))
+    }
+
     /// Number of items, stale ones included.
     pub(super) fn items(&self) -> usize {
         self.milliseconds.items()
