@@ -105,7 +105,9 @@ impl Table {
                 return None;
             }
             if found == packed {
-                return Some(&self.commands[id as usize]);
+                // A zero byte looks like padding.
+                let command = &self.commands[id as usize];
+                return (command.spec.name.len() == name.len()).then_some(command);
             }
             slot = (slot + 1) % SLOTS;
         }
@@ -151,25 +153,56 @@ impl Table {
 }
 
 /// The name in lower case as one number, zero-padded: comparing two names is
-/// then one comparison. `None` when it is longer than any command's, or has a
-/// zero byte, which would otherwise look like padding.
+/// then one comparison. `None` when it is longer than any command's.
 #[inline]
 fn pack(name: &[u8]) -> Option<u128> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return None;
     }
-    let mut packed = 0u128;
-    for &byte in name {
-        if byte == 0 {
-            return None;
-        }
-        packed = packed << 8 | u128::from(byte.to_ascii_lowercase());
-    }
-    Some(packed)
+    let mut padded = [0; NAME_BYTES_MAX];
+    padded[..name.len()].copy_from_slice(name);
+    Some(lowercase(u128::from_le_bytes(padded)))
+}
+
+/// Sixteen bytes at once, ASCII capitals made small.
+#[inline]
+fn lowercase(bytes: u128) -> u128 {
+    const ONES: u128 = u128::from_le_bytes([1; 16]);
+    const HIGH: u128 = ONES << 7;
+    // Seven bits of a byte and a number added: the eighth bit tells whether it is at
+    // least `A`, or beyond `Z`. It was no letter if its own eighth bit was set.
+    let low = bytes & !HIGH;
+    let from_a = low + ONES * (0x80 - b'A' as u128);
+    let beyond_z = low + ONES * (0x7f - b'Z' as u128);
+    let capital = (from_a ^ beyond_z) & HIGH & !bytes;
+    bytes | capital >> 2
 }
 
 #[inline]
 fn slot_of(packed: u128) -> usize {
     let folded = (packed as u64) ^ (packed >> 64) as u64;
     (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_made_small_as_ascii_says() {
+        for byte in 0..=u8::MAX {
+            let bytes: [u8; 16] = std::array::from_fn(|at| byte.wrapping_add(at as u8));
+            let small = bytes.map(|byte| byte.to_ascii_lowercase());
+            assert_eq!(lowercase(u128::from_le_bytes(bytes)), u128::from_le_bytes(small));
+        }
+    }
+
+    #[test]
+    fn a_zero_byte_is_no_padding() {
+        let table = Table::new(ALL);
+        assert_eq!(table.find(b"gEt").map(|command| command.spec.name), Some("get"));
+        for name in [&b"get\0"[..], b"\0get", b"", b"get ", b"getgetgetgetgetget"] {
+            assert!(table.find(name).is_none(), "{name:?}");
+        }
+    }
 }

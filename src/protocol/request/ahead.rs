@@ -47,7 +47,8 @@ impl RequestBuffer {
             self.forget();
             self.is_inline = false;
             let mut at = 0;
-            while self.cuts.len() < requests_max
+            while at < input.len()
+                && self.cuts.len() < requests_max
                 && let Some(end) = self.cut_plain(input, at, limits)
             {
                 self.cuts.push(Cut { spans_end: self.spans.len(), end });
