@@ -16,6 +16,7 @@ mod entry;
 pub(crate) mod event;
 mod expiry;
 mod firing;
+mod health;
 mod hold;
 mod leases;
 mod leftovers;
@@ -619,11 +620,6 @@ impl Keyspace {
         self.graveyard.len() + self.leftovers.len()
     }
 
-    /// Number of entries in them, for INFO: less than there are if some are large.
-    pub(crate) fn garbage_entries(&self) -> usize {
-        self.garbage_entries
-    }
-
     /// Whether flushed databases wait to be freed.
     pub(crate) fn has_garbage(&self) -> bool {
         !self.graveyard.is_empty() || !self.leftovers.is_empty()
@@ -736,33 +732,6 @@ impl Keyspace {
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
         let keys = self.databases.iter().filter_map(Database::next_deadline_ms).min();
         keys.into_iter().chain(self.next_timer_ms()).min()
-    }
-
-    /// The earliest deadline of a key that has not been removed yet, for INFO:
-    /// at most a coarse slot of the index after it, so never before the true one,
-    /// unless that key has been changed since.
-    pub(crate) fn earliest_deadline_ms(&self) -> Option<u64> {
-        self.databases.iter().filter_map(|database| database.index.earliest_deadline_ms()).min()
-    }
-
-    /// Whether [`Keyspace::expire_slice`] had something to do since the last call.
-    pub(crate) fn take_has_expired(&mut self) -> bool {
-        mem::take(&mut self.has_expired)
-    }
-
-    /// How late the latest of the keys was that have been removed since the last call
-    /// because they were due, in milliseconds; `None`: there were none.
-    pub(crate) fn take_expire_lag_ms(&mut self) -> Option<u64> {
-        self.expire_lag_ms.take()
-    }
-
-    /// How many keys are due and have not been removed yet, for INFO: as many as the
-    /// indexes have items for them, stale ones included.
-    pub(crate) fn expire_backlog(&self) -> usize {
-        self.databases
-            .iter()
-            .map(|database| database.due_prefixes.len() + database.index.due_items(self.now_ms))
-            .sum()
     }
 
     /// Advances the rebuilding of a deadline index, if one is under way, and takes

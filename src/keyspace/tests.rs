@@ -394,6 +394,7 @@ fn no_method_that_may_change_a_key_is_missing_above() {
     let sources = [
         include_str!("db.rs"),
         include_str!("firing.rs"),
+        include_str!("health.rs"),
         include_str!("leases.rs"),
         include_str!("locking.rs"),
         include_str!("mod.rs"),
