@@ -114,8 +114,7 @@ pub(crate) fn expiry(subject: &mut Subject, sizes: &Sizes) -> Result<(Row, Vec<P
     let deadline = Instant::now() + Duration::from_millis(deadline_ms.saturating_sub(unix_ms()));
     let mut sizes_seen = Vec::new();
     let mut gone = None;
-    let mut answers = Vec::new();
-    let mut row = watched_with(subject, &mut answers, |subject| {
+    let (answers, turns) = observed(subject, |subject| {
         while gone.is_none() && deadline.elapsed() < EXPIRY_PATIENCE {
             let keys = subject.keys();
             sizes_seen.push((Instant::now(), keys));
@@ -126,7 +125,11 @@ pub(crate) fn expiry(subject: &mut Subject, sizes: &Sizes) -> Result<(Row, Vec<P
         }
         Ok(())
     })?;
-    row.insert(0, ("all gone after", Value::Micros(micros_or_nan(gone))));
+    let mut row = vec![("all gone after", Value::Micros(micros_or_nan(gone)))];
+    let since: Vec<Answer> =
+        answers.iter().copied().filter(|answer| answer.sent + answer.took > deadline).collect();
+    row.extend(second_client(&since));
+    row.extend(turns);
     Ok((row, timeline(&sizes_seen, &answers, deadline)))
 }
 
@@ -202,6 +205,9 @@ pub(crate) fn lag(subject: &mut Subject, sizes: &Sizes) -> Result<Row> {
 pub(crate) fn idle(subject: &mut Subject, sizes: &Sizes) -> Result<Row> {
     let limit = (sizes.connections + 100).to_string();
     subject.call(&["CONFIG", "SET", "maxclients", &limit]);
+    // Redis has no guests from other addresses than 127.0.0.1 without this; where it is
+    // unknown it is not needed.
+    subject.call(&["CONFIG", "SET", "protected-mode", "no"]);
     let before = subject.memory_bytes()?;
     let mut streams = Vec::with_capacity(sizes.connections);
     for number in 0..sizes.connections {
@@ -212,6 +218,9 @@ pub(crate) fn idle(subject: &mut Subject, sizes: &Sizes) -> Result<Row> {
     for stream in &mut streams {
         let mut answer = [0; 7];
         stream.read_exact(&mut answer)?;
+        if answer != *b"+PONG\r\n" {
+            return Err("a connection is refused".into());
+        }
     }
     let each = |now: f64| Value::Bytes((now - before).max(0.0) / sizes.connections as f64);
     let at_once = each(subject.memory_bytes()?);
@@ -233,14 +242,17 @@ fn connect_from(number: usize, server: SocketAddr) -> io::Result<TcpStream> {
 
 /// Does `work` while a second client asks, and tells what both sides noticed.
 fn watched(subject: &mut Subject, work: impl FnOnce(&mut Subject) -> Result<()>) -> Result<Row> {
-    watched_with(subject, &mut Vec::new(), work)
+    let (answers, turns) = observed(subject, work)?;
+    let mut row = second_client(&answers);
+    row.extend(turns);
+    Ok(row)
 }
 
-fn watched_with(
+/// The second client's answers, and what the loop says of its turns.
+fn observed(
     subject: &mut Subject,
-    answers: &mut Vec<Answer>,
     work: impl FnOnce(&mut Subject) -> Result<()>,
-) -> Result<Row> {
+) -> Result<(Vec<Answer>, Row)> {
     let probe = Probe::start(subject.address())?;
     thread::sleep(Duration::from_millis(100));
     subject.reset();
@@ -248,13 +260,8 @@ fn watched_with(
     // What the last request has left to do is seen as well.
     thread::sleep(Duration::from_millis(200));
     let turns = subject.turns();
-    *answers = probe.stop()?;
-    let worst = answers.iter().map(|answer| answer.took).max();
-    let stalls = answers.iter().filter(|answer| answer.took > Duration::from_millis(1)).count();
-    let mut row = vec![
-        ("second client: worst answer", Value::Micros(micros_or_nan(worst))),
-        ("second client: answers over 1 ms", Value::Count(stalls as f64)),
-    ];
+    let answers = probe.stop()?;
+    let mut row = Row::new();
     if let Some(turns) = turns {
         row.push(("longest turn", Value::Micros(turns.longest_us)));
         row.push(("longest turn, processor time", Value::Micros(turns.longest_cpu_us)));
@@ -262,7 +269,16 @@ fn watched_with(
         row.push(("turns over 1 ms", Value::Count(turns.over_1ms)));
         row.push(("turns over 1 ms of processor time", Value::Count(turns.over_1ms_cpu)));
     }
-    Ok(row)
+    Ok((answers, row))
+}
+
+fn second_client(answers: &[Answer]) -> Row {
+    let worst = answers.iter().map(|answer| answer.took).max();
+    let stalls = answers.iter().filter(|answer| answer.took > Duration::from_millis(1)).count();
+    vec![
+        ("second client: worst answer", Value::Micros(micros_or_nan(worst))),
+        ("second client: answers over 1 ms", Value::Count(stalls as f64)),
+    ]
 }
 
 fn micros_or_nan(time: Option<Duration>) -> f64 {
