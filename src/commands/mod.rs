@@ -114,6 +114,7 @@ use std::time::Duration;
 use crate::clients::{ClientKey, Clients, Wake};
 use crate::clock::Now;
 use crate::config::Config;
+pub use crate::keyspace::Discard;
 use crate::keyspace::{Db, Want};
 use crate::protocol::{Args, Reply};
 use arguments::{condition, etag, lifetime, parse, span, ttl, value};

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::clients::{Client, Clients, Closing};
 pub use crate::clients::{ClientKey, Peer};
 use crate::clock::Now;
-pub use crate::commands::{Environment, ProcessFigures, Stage, Stopwatch};
+pub use crate::commands::{Discard, Environment, ProcessFigures, Stage, Stopwatch};
 use crate::commands::{ServerState, TABLE, unwatch_all};
 use crate::config::Config;
 use crate::keyspace::{Keyspace, Ticket};
@@ -94,7 +94,8 @@ impl Engine {
     /// An empty server.
     pub fn new(config: Config, environment: Environment, now: Now) -> Engine {
         let mut engine = Engine {
-            keyspace: Keyspace::new(config.databases as usize, environment.seed, now),
+            keyspace: Keyspace::new(config.databases as usize, environment.seed, now)
+                .with_discard(environment.discard),
             clients: Clients::new(config.buffer_pool_max),
             server: ServerState::new(&TABLE, environment, now),
             request: RequestBuffer::default(),

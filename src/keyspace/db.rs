@@ -221,7 +221,7 @@ impl<'a> Db<'a> {
     #[cold]
     fn expire(&mut self, hash: u64, key: &[u8]) {
         if let Some(entry) = self.database_mut().table.remove(hash, key) {
-            self.announce_expired(&entry);
+            self.announce_expired(entry);
         }
     }
 
@@ -339,11 +339,11 @@ impl<'a> Db<'a> {
                 self.announce(key, event);
                 return Ok(());
             }
-            match value {
+            let replaced = match value {
                 NewValue::Int(number) => entry.set_int(number),
                 NewValue::Bytes(bytes) if entry.overwrite(bytes) => {}
                 value => entry.set_value(value),
-            }
+            };
             versioning.apply(&mut entry);
             entry.set_accessed_s(accessed_s);
             if write_times {
@@ -361,6 +361,10 @@ impl<'a> Db<'a> {
             let fresh_until_ms = entry.fresh_until_ms();
             let cost = entry.freeing_cost();
             drop(entry);
+            if let Some(large) = replaced {
+                (self.keyspace.discard)(large);
+            }
+            let database = &mut self.keyspace.databases[self.index];
             if database.note_deadline(hash, old, new, now_ms) {
                 self.keyspace.debts.note_filed();
             }
@@ -515,7 +519,9 @@ impl<'a> Db<'a> {
 
     /// Removes the key. Returns whether it was there.
     pub(crate) fn remove(&mut self, key: &[u8], event: Event) -> bool {
-        self.take(key, event).is_some()
+        let Some(entry) = self.take(key, event) else { return false };
+        entry.discard(self.keyspace.discard);
+        true
     }
 
     /// Removes the key and hands out what was there.
@@ -533,7 +539,7 @@ impl<'a> Db<'a> {
         let database = self.database_mut();
         let entry = database.table.remove(database.table.hash(key), key)?;
         if entry.is_due(now_ms) {
-            self.announce_expired(&entry);
+            self.announce_expired(entry);
             return None;
         }
         database.discount_deadline(entry.deadline_ms());
@@ -645,7 +651,9 @@ impl<'a> Db<'a> {
     /// comes, so this has to be done before that is looked at.
     fn make_room(&mut self, key: &[u8]) {
         self.void_lease(key);
-        self.take_live(key);
+        if let Some(entry) = self.take_live(key) {
+            entry.discard(self.keyspace.discard);
+        }
     }
 
     /// Puts an entry from elsewhere where nothing is; the caller announces what
@@ -709,11 +717,12 @@ impl<'a> Db<'a> {
     }
 
     /// An entry has been removed because its deadline had passed.
-    pub(super) fn announce_expired(&mut self, entry: &Entry) {
+    pub(super) fn announce_expired(&mut self, entry: Entry) {
         self.database_mut().discount_deadline(entry.deadline_ms());
-        self.cancel_timers(entry);
+        self.cancel_timers(&entry);
         self.keyspace.stats.expired += 1;
         self.announce(entry.key(), event::EXPIRED);
+        entry.discard(self.keyspace.discard);
     }
 
     /// Emits a further event of a change that has been announced, such as the

@@ -41,6 +41,14 @@ const BYTES_PER_COST: usize = 16 << 10;
 /// frees more than a few of the largest.
 const FREEING_COST_MAX: usize = 256;
 
+/// A buffer from this size on, in bytes, is given to a [`Discard`] and not freed
+/// where its last use ends: the system takes it back page by page, which takes
+/// about a tenth of a millisecond for each of these.
+const LARGE_BYTES_MIN: usize = 1 << 20;
+
+/// What frees a large buffer. It may do so later and elsewhere.
+pub type Discard = fn(Bytes);
+
 /// The longest value that is stored in the entry itself; longer ones stand
 /// apart. Eleven bits of the header hold an inline length.
 pub(crate) const INLINE_BYTES_MAX: usize = 1024;
@@ -257,17 +265,20 @@ impl Entry {
         self.set_field(Field::Deadline, deadline_ms);
     }
 
-    /// Replaces the value; key, trailing fields and time of access stay.
-    pub(crate) fn set_value(&mut self, value: NewValue<'_>) {
+    /// Replaces the value; key, trailing fields and time of access stay. Gives
+    /// the old one's buffer if it is large, for a [`Discard`].
+    pub(crate) fn set_value(&mut self, value: NewValue<'_>) -> Option<Bytes> {
         let old = self.form();
         let (kind, payload_len) = value.form();
         if (old.kind, kind) == (Kind::Apart, Kind::Apart) {
-            let bytes = value.into_bytes();
             // SAFETY: the kind is `Apart`, and `&mut self` makes it exclusive.
-            unsafe { *self.apart().as_mut() = Apart::exact(bytes) };
+            let apart = unsafe { self.apart().as_mut() };
+            let is_large = apart.allocated_bytes() >= LARGE_BYTES_MIN;
+            let replaced = apart.replace(value).filter(|_| is_large);
             self.set_raw(false);
-            return;
+            return replaced;
         }
+        let replaced = self.take_large();
         // SAFETY: the payload is overwritten before this is dropped.
         let owned = unsafe { self.owned() };
         self.reshape(Form { kind, raw: false, payload_len, ..old });
@@ -275,6 +286,26 @@ impl Entry {
         // Only now: the payload that owned it has been overwritten, so that
         // this is the only pointer to it.
         drop(owned);
+        replaced
+    }
+
+    /// Takes the value's buffer out if it is large. What is left holds no value,
+    /// and is only to be dropped or given another.
+    fn take_large(&mut self) -> Option<Bytes> {
+        if self.kind() != Kind::Apart {
+            return None;
+        }
+        // SAFETY: the kind is `Apart`, and `&mut self` makes it exclusive.
+        let apart = unsafe { self.apart().as_mut() };
+        (apart.allocated_bytes() >= LARGE_BYTES_MIN).then(|| apart.take())
+    }
+
+    /// Drops the entry, but for a large buffer, which `discard` gets.
+    #[inline]
+    pub(crate) fn discard(mut self, discard: Discard) {
+        if let Some(large) = self.take_large() {
+            discard(large);
+        }
     }
 
     /// Replaces the value in place if both are short strings of the same length;
@@ -298,11 +329,12 @@ impl Entry {
 
     /// Replaces the value by a number, in place if it is one already.
     #[inline]
-    pub(crate) fn set_int(&mut self, value: i64) {
+    pub(crate) fn set_int(&mut self, value: i64) -> Option<Bytes> {
         if self.kind() == Kind::Int {
             self.write_int(value);
+            None
         } else {
-            self.set_value(NewValue::Int(value));
+            self.set_value(NewValue::Int(value))
         }
     }
 

@@ -37,6 +37,7 @@ use crate::config::NotifyFlags;
 pub(crate) use changes::Change;
 use changes::Changes;
 pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, Versioning};
+pub use entry::Discard;
 pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;
 pub(crate) use event::{Event, Notification};
@@ -270,6 +271,8 @@ pub(crate) struct Keyspace {
     /// Entries that a sweep took out; kept for its allocation.
     due: Vec<Entry>,
     debts: Debts,
+    /// What large values are given to when nobody needs them.
+    discard: Discard,
     /// The database that the next slice of expiry begins with.
     expire_next: usize,
     /// A key has been stored with a deadline that had passed already.
@@ -309,6 +312,7 @@ impl Keyspace {
             write_times: false,
             due: Vec::new(),
             debts: Debts::default(),
+            discard: drop,
             expire_next: 0,
             stored_due: false,
             has_expired: false,
@@ -316,6 +320,13 @@ impl Keyspace {
             garbage_entries: 0,
             no_touch: false,
         }
+    }
+
+    /// Large values are given to `discard` from now on. Without it they are freed
+    /// where they are removed.
+    #[must_use]
+    pub(crate) fn with_discard(self, discard: Discard) -> Keyspace {
+        Keyspace { discard, ..self }
     }
 
     /// The keys of one database.
@@ -557,7 +568,7 @@ impl Keyspace {
         self.waiters.signal_all(db);
         let keys = old.len();
         let mut dismantle = old.into_dismantle();
-        if dismantle.step(&mut { FLUSHED_AT_ONCE_MAX }) {
+        if dismantle.step(&mut { FLUSHED_AT_ONCE_MAX }, self.discard) {
             self.graveyard.push(dismantle);
             self.garbage_entries += keys;
         }
@@ -596,7 +607,7 @@ impl Keyspace {
         while budget > 0
             && let Some(dismantle) = self.graveyard.last_mut()
         {
-            if !dismantle.step(&mut budget) {
+            if !dismantle.step(&mut budget, self.discard) {
                 self.graveyard.pop();
             }
         }
@@ -709,7 +720,7 @@ impl Keyspace {
             freed += entry.freeing_cost();
             let lag_ms = entry.deadline_ms().map(|due_ms| self.now_ms.saturating_sub(due_ms));
             self.expire_lag_ms = self.expire_lag_ms.max(lag_ms);
-            self.db(db).announce_expired(&entry);
+            self.db(db).announce_expired(entry);
         }
         self.due = due;
         freed

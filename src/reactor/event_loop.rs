@@ -14,7 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use super::acceptor::{Accepted, Acceptor};
 use super::connection::{Connection, Input};
 use super::signals::Signals;
-use super::{Reactor, SIGNALS, Stop, WAKER, clock, process};
+use super::{Reactor, SIGNALS, Stop, WAKER, clock, freeing, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
 use crate::engine::{ClientKey, Engine, Environment, Peer, Stage};
@@ -92,6 +92,7 @@ impl EventLoop {
             sleep: clock::sleep,
             process: process::at_start(acceptor.addrs().next(), role.allocator()),
             refresh_process: process::refresh,
+            discard: freeing::discard,
             clients_max,
         };
         let buffer = vec![0; config.client_read_bytes].into_boxed_slice();

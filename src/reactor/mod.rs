@@ -9,6 +9,7 @@ mod acceptor;
 mod clock;
 mod connection;
 mod event_loop;
+mod freeing;
 mod limits;
 mod listener;
 mod process;

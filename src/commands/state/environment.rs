@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::keyspace::Discard;
+
 /// What a server is made from, apart from its configuration.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -21,6 +23,9 @@ pub struct Environment {
     pub process: ProcessFigures,
     /// Brings those figures of the process that change up to date, for INFO.
     pub refresh_process: fn(&mut ProcessFigures),
+    /// Frees what takes long to be freed: large values when nobody needs them any
+    /// more. `drop` will do.
+    pub discard: Discard,
     /// The most clients that the process has files for: CONFIG SET maxclients
     /// refuses more. `None`: any number.
     pub clients_max: Option<usize>,
@@ -36,6 +41,7 @@ impl Environment {
             sleep: |_| {},
             process: ProcessFigures::default(),
             refresh_process: |_| {},
+            discard: drop,
             clients_max: None,
         }
     }

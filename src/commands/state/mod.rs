@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::histogram::Histogram;
 use super::table::Table;
 use crate::clock::Now;
+use crate::keyspace::Discard;
 pub use environment::{Environment, ProcessFigures, Stopwatch};
 pub(crate) use grants::{Grant, Granted, Grants};
 use latency::LatencyMonitor;
@@ -62,6 +63,8 @@ pub(crate) struct ServerState {
     pub(crate) refresh_process: fn(&mut ProcessFigures),
     /// Lets time pass.
     pub(crate) sleep: fn(Duration),
+    /// Frees large buffers.
+    pub(crate) discard: Discard,
     /// The most that `maxclients` may be.
     pub(crate) clients_max: Option<usize>,
     /// For RANDOMKEY, JITTER and the like.
@@ -91,6 +94,7 @@ impl ServerState {
             sleep,
             process,
             refresh_process,
+            discard,
             clients_max,
         } = environment;
         // The seed also keys the hash function. What clients see of the random
@@ -115,6 +119,7 @@ impl ServerState {
             process,
             refresh_process,
             sleep,
+            discard,
             clients_max,
             rng,
             stopwatch,

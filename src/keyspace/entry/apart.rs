@@ -2,6 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::NewValue;
+
+/// The part of a value that an allocation may have in spare room to be used for
+/// it again: one in so many bytes, about what a size class of the allocator has.
+const SPARE_SHARE: usize = 8;
+
 /// A long value in a buffer of its own.
 ///
 /// Kept as `Bytes`, so that a reply can share it, also while the value changes
@@ -20,6 +26,35 @@ impl Apart {
     pub(super) fn exact(bytes: Bytes) -> Apart {
         let capacity = bytes.len();
         Apart { bytes, capacity }
+    }
+
+    /// Takes over another value, without spare room. Gives the buffer that held
+    /// the old one, unless the new one is a copy that went into it.
+    pub(super) fn replace(&mut self, value: NewValue<'_>) -> Option<Bytes> {
+        let fits = |len: usize| len <= self.capacity && self.capacity - len <= len / SPARE_SHARE;
+        let old = std::mem::take(&mut self.bytes);
+        let old = match value {
+            // A key that is written again and again keeps its allocation.
+            NewValue::Bytes(bytes) if fits(bytes.len()) => match old.try_into_mut() {
+                Ok(mut buffer) if buffer.capacity() >= bytes.len() => {
+                    buffer.clear();
+                    buffer.extend_from_slice(bytes);
+                    self.bytes = buffer.freeze();
+                    return None;
+                }
+                Ok(buffer) => buffer.freeze(),
+                Err(shared) => shared,
+            },
+            _ => old,
+        };
+        *self = Apart::exact(value.into_bytes());
+        Some(old)
+    }
+
+    /// Takes the buffer out.
+    pub(super) fn take(&mut self) -> Bytes {
+        self.capacity = 0;
+        std::mem::take(&mut self.bytes)
     }
 
     /// The value.

@@ -2,6 +2,7 @@
 
 use super::link::Link;
 use super::segment::BUCKETS;
+use crate::keyspace::entry::Discard;
 
 /// What is left of a table whose entries nobody needs any more.
 ///
@@ -25,12 +26,12 @@ impl Dismantle {
     }
 
     /// Frees entries of about `budget` in cost, and takes from it what they
-    /// were; true if there is more to free. Anything that is freed costs at least
+    /// were; true if there is more to free. Large values go to `discard`. Anything that is freed costs at least
     /// one, so a row of small tables is bounded as well.
     ///
     /// The directory goes in one piece at the end, since freeing plain memory
     /// costs next to nothing.
-    pub(crate) fn step(&mut self, budget: &mut usize) -> bool {
+    pub(crate) fn step(&mut self, budget: &mut usize, discard: Discard) -> bool {
         while let Some(link) = self.directory.get(self.index) {
             if *budget == 0 {
                 return true;
@@ -38,7 +39,7 @@ impl Dismantle {
             // SAFETY: links from `index` on point to segments that this owns
             // alone; the borrow ends before the segment is freed below.
             let segment = unsafe { &mut *link.as_ptr() };
-            (self.bucket, *budget) = segment.dismantle(self.bucket, *budget);
+            (self.bucket, *budget) = segment.dismantle(self.bucket, *budget, discard);
             if self.bucket < BUCKETS || !segment.spill.is_empty() {
                 return true;
             }
@@ -56,6 +57,6 @@ impl Dismantle {
 
 impl Drop for Dismantle {
     fn drop(&mut self) {
-        while self.step(&mut { usize::MAX }) {}
+        while self.step(&mut { usize::MAX }, drop) {}
     }
 }

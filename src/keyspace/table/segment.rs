@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::keyspace::entry::{Entry, EntryRef};
+use crate::keyspace::entry::{Discard, Entry, EntryRef};
 
 /// Buckets of a segment, as a power of two.
 pub(super) const BUCKET_BITS: u32 = 6;
@@ -439,7 +439,17 @@ impl Segment {
     /// bucket `from` on. Gives the bucket to go on with, which is [`BUCKETS`] at
     /// the end, and what is left of the budget. An empty bucket costs as much as
     /// one small entry.
-    pub(super) fn dismantle(&mut self, from: usize, mut budget: usize) -> (usize, usize) {
+    pub(super) fn dismantle(
+        &mut self,
+        from: usize,
+        mut budget: usize,
+        discard: Discard,
+    ) -> (usize, usize) {
+        let free = |entry: Entry| {
+            let cost = entry.freeing_cost();
+            entry.discard(discard);
+            cost
+        };
         for index in from..BUCKETS {
             if budget == 0 {
                 return (index, 0);
@@ -447,7 +457,7 @@ impl Segment {
             let mut freed = 0;
             for slot in &mut self.buckets[index].slots {
                 // SAFETY: each pointer stands in one slot of one segment.
-                freed += unsafe { slot.take() }.map_or(0, |entry| entry.freeing_cost());
+                freed += unsafe { slot.take() }.map_or(0, free);
             }
             budget = budget.saturating_sub(freed.max(1));
         }
@@ -456,7 +466,7 @@ impl Segment {
                 break;
             };
             // SAFETY: as above; the copy is the only one left.
-            let cost = unsafe { spilled.slot.take() }.map_or(1, |entry| entry.freeing_cost());
+            let cost = unsafe { spilled.slot.take() }.map_or(1, free);
             budget = budget.saturating_sub(cost);
         }
         (BUCKETS, budget)

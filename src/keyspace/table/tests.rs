@@ -394,15 +394,15 @@ fn a_table_is_freed_in_slices() {
     assert_eq!((table.len(), table.memory_bytes()), (0, 0));
     table.put(b"new", 1, None);
     let mut steps = 1;
-    while rest.step(&mut { 10 }) {
+    while rest.step(&mut { 10 }, drop) {
         steps += 1;
     }
     // Entries and empty buckets count: eight a bucket at most.
     assert!(steps >= count / 17, "{steps}");
-    assert!(!rest.step(&mut { 10 }));
+    assert!(!rest.step(&mut { 10 }, drop));
     assert!(value.is_unique());
     table.check();
-    assert!(!table.into_dismantle().step(&mut { 100 }));
+    assert!(!table.into_dismantle().step(&mut { 100 }, drop));
 }
 
 #[test]
