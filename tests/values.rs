@@ -62,3 +62,144 @@ fn a_value_of_less_is_freed_in_place() {
     sim.ask(1, &[b"DEL", b"k"]);
     assert_eq!(discarded(), 0);
 }
+
+/// The output of a client as it was sent, in pieces of at most `step` bytes.
+fn drained(sim: &mut Sim, client: usize, step: usize) -> Vec<u8> {
+    let mut received = Vec::new();
+    while let Some(chunk) = sim.engine.output_chunks(client).next() {
+        let chunk = chunk[..chunk.len().min(step)].to_vec();
+        sim.engine.sent(client, chunk.len());
+        received.extend(chunk);
+    }
+    received
+}
+
+fn bulk(bytes: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+fn value_of(len: usize) -> Vec<u8> {
+    (0..len).map(|index| (index * 31 % 251) as u8).collect()
+}
+
+#[test]
+fn a_large_value_is_sent_as_it_was_when_it_was_asked_for_and_is_not_copied() {
+    let mut sim = Sim::new();
+    let value = value_of(100_000);
+    sim.ask(1, &[b"SET", b"k", &value]);
+    sim.engine.receive(1, b"GET k\r\nGET k\r\nAPPEND k x\r\nDEL k\r\nPING\r\n", sim.now);
+    let mut expected = [bulk(&value), bulk(&value)].concat();
+    expected.extend(b":100001\r\n:1\r\n+PONG\r\n");
+    let addresses: Vec<_> = sim
+        .engine
+        .output_chunks(1)
+        .filter(|chunk| chunk.len() == 100_000)
+        .map(<[u8]>::as_ptr)
+        .collect();
+    assert_eq!(addresses.len(), 2);
+    assert_eq!(addresses[0], addresses[1]);
+    assert_eq!(sim.engine.unsent_bytes(1), expected.len());
+    assert_eq!(drained(&mut sim, 1, 7_777), expected);
+    assert_eq!(sim.engine.unsent_bytes(1), 0);
+}
+
+#[test]
+fn a_reply_that_is_not_wanted_takes_its_value_along() {
+    let mut sim = Sim::new();
+    let value = value_of(50_000);
+    sim.ask(1, &[b"SET", b"k", &value]);
+    let requests: &[u8] = b"GET k\r\nCLIENT REPLY SKIP\r\nGET k\r\nPING\r\nCLIENT REPLY OFF\r\n\
+                            GET k\r\nCLIENT REPLY ON\r\n";
+    sim.engine.receive(1, requests, sim.now);
+    let expected = [bulk(&value), b"+PONG\r\n+OK\r\n".to_vec()].concat();
+    assert_eq!(drained(&mut sim, 1, usize::MAX), expected);
+}
+
+#[test]
+fn exec_answers_large_values_in_their_places() {
+    let mut sim = Sim::new();
+    let (a, b) = (value_of(20_000), value_of(1_000_000));
+    sim.ask(1, &[b"MSET", b"a", &a, b"b", &b, b"n", b"1"]);
+    let requests: &[u8] = b"MULTI\r\nGET a\r\nINCR n\r\nMGET b n a\r\nLPUSH x\r\nEXEC\r\n";
+    sim.engine.receive(1, requests, sim.now);
+    drained(&mut sim, 1, 500);
+    let requests: &[u8] = b"MULTI\r\nGET a\r\nINCR n\r\nMGET b n a\r\nGET n\r\nEXEC\r\n";
+    sim.engine.receive(1, requests, sim.now);
+    let mut expected = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n".to_vec();
+    for part in
+        [&bulk(&a), &b":2\r\n*3\r\n".to_vec(), &bulk(&b), &bulk(b"2"), &bulk(&a), &bulk(b"2")]
+    {
+        expected.extend(part);
+    }
+    assert_eq!(drained(&mut sim, 1, 9_999), expected);
+}
+
+#[test]
+fn messages_stand_before_the_reply_that_shares_a_value() {
+    let mut sim = Sim::new();
+    let mut config = Config::default();
+    config.set("notify-keyspace-events", "Kg").expect("a valid option");
+    sim.engine = Engine::new(config, Environment::simulated(1), sim.now);
+    let value = value_of(50_000);
+    sim.ask(1, &[b"HELLO", b"3"]);
+    sim.ask(1, &[b"SET", b"k", &value]);
+    sim.ask(1, &[b"SUBSCRIBE", b"__keyspace@0__:k"]);
+    sim.engine.receive(1, b"GET k\r\nGETDEL k\r\nPING\r\n", sim.now);
+    let message = b">3\r\n$7\r\nmessage\r\n$16\r\n__keyspace@0__:k\r\n$3\r\ndel\r\n".to_vec();
+    let expected = [bulk(&value), message, bulk(&value), b"+PONG\r\n".to_vec()].concat();
+    assert_eq!(drained(&mut sim, 1, usize::MAX), expected);
+}
+
+#[test]
+fn a_shared_value_counts_for_every_limit_of_the_output() {
+    let mut config = Config::default();
+    config.set("output-pause-bytes", "100kb").expect("a valid option");
+    config.set("client-output-buffer-limit", "normal 1mb 0 0").expect("a valid option");
+    let mut sim = Sim::new();
+    sim.engine = Engine::new(config, Environment::simulated(1), sim.now);
+    let value = value_of(60_000);
+    sim.ask(1, &[b"SET", b"k", &value]);
+    sim.stall(1);
+    sim.send_raw(1, &b"GET k\r\n".repeat(10));
+    assert_eq!(sim.engine.unsent_bytes(1), 2 * bulk(&value).len(), "the others wait");
+    assert!(!sim.engine.wants_input(1));
+    let memory = sim.engine.client_memory_bytes(1);
+    assert!((120_000..140_000).contains(&memory), "{memory}");
+    sim.unstall(1);
+    assert_eq!(sim.take_bytes(1), bulk(&value).repeat(10));
+    // One request that is answered with more than the limit.
+    sim.send(2, &[&[b"MGET".as_slice()], [b"k".as_slice(); 20].as_slice()].concat());
+    assert!(sim.is_closed(2));
+    assert_eq!(sim.cli(3, "PING"), "PONG");
+}
+
+#[test]
+fn an_error_takes_back_what_was_shared_before_it() {
+    let mut sim = Sim::new();
+    let value = value_of(50_000);
+    sim.ask(1, &[b"SET", b"k", &value]);
+    sim.engine.receive(
+        1,
+        b"GET k\r\nSET k v GET IFEQ\r\nSET k 1 IFEQ 2 GET\r\nGETEX k\r\n",
+        sim.now,
+    );
+    let mut expected = bulk(&value);
+    expected.extend(b"-ERR syntax error\r\n");
+    expected.extend([bulk(&value), bulk(&value)].concat());
+    assert_eq!(drained(&mut sim, 1, 4_000), expected);
+}
+
+#[test]
+fn a_client_that_ends_gives_away_what_was_on_its_way_to_it() {
+    let (mut sim, discarded) = sim_that_counts_discarded!(DISCARDED, Config::default());
+    sim.ask(1, &[b"SET", b"k", &value_of(LARGE)]);
+    sim.stall(2);
+    sim.connect(2);
+    sim.engine.receive(2, b"CLIENT ID\r\nGETDEL k\r\n", sim.now);
+    sim.turn();
+    // The keyspace's part of it; the output holds the other.
+    assert_eq!(discarded(), LARGE);
+    assert!(sim.engine.client_memory_bytes(2) > LARGE);
+    sim.disconnect(2);
+    assert_eq!(discarded(), LARGE);
+}

@@ -91,7 +91,8 @@ impl Clients {
     pub(crate) fn remove(&mut self, key: ClientKey) -> Option<Box<Client>> {
         self.unsubscribe_all(key);
         self.forget_tracking(key);
-        let client = self.slots.get_mut(key)?.take()?;
+        let mut client = self.slots.get_mut(key)?.take()?;
+        client.output.discard(&mut self.pool);
         self.by_id.remove(&client.id);
         if client.monitor {
             self.monitors.retain(|&monitor| monitor != key);
@@ -213,8 +214,8 @@ impl Clients {
     /// above its hard limit, and frees what it has not been sent.
     #[cold]
     pub(crate) fn close_over_limit(&mut self, key: ClientKey, bytes: usize) {
-        let client = &mut self[key];
-        client.output.discard();
+        let Some((client, pool)) = self.with_pool(key) else { return };
+        client.output.discard(pool);
         if client.closing == Closing::Now {
             return;
         }

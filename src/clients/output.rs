@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::protocol::{Chunks, OutBuffer};
+
 /// Bytes waiting to be sent to one client.
 ///
 /// The buffer exists only while there is something to send: an idle client
 /// owns none. Buffers come from a [`BufferPool`] and go back when drained.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    bytes: Vec<u8>,
-    /// How much of `bytes` has been sent already.
-    sent: usize,
+    buffer: OutBuffer,
     /// Since when the soft limit has been exceeded, on the monotonic axis.
     pub(crate) over_soft_since: Option<Duration>,
     /// It stands in the list of outputs beyond their soft limit.
@@ -20,87 +22,89 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Bytes already sent that may stay in front of those that are not.
-    const SENT_KEPT_MAX: usize = 64 * 1024;
+    /// What has not been sent yet, in pieces.
+    #[inline]
+    pub(crate) fn chunks(&self) -> Chunks<'_> {
+        self.buffer.chunks()
+    }
 
-    /// What has not been sent yet.
-    pub(crate) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+    /// The same as one slice, into which large values are copied.
+    pub(crate) fn unsent(&mut self) -> &[u8] {
+        self.buffer.contiguous()
     }
 
     /// Number of bytes not sent yet.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.buffer.len()
     }
 
     /// Whether everything has been sent.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.buffer.is_empty()
     }
 
-    /// Bytes of memory that the buffer holds.
+    /// Bytes of memory that the buffer holds, values that it shares included: it
+    /// keeps them alive.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.buffer.capacity()
     }
 
     /// Notes that the first `count` unsent bytes are on their way. A drained
     /// buffer goes back to the pool.
     pub(crate) fn advance(&mut self, count: usize, pool: &mut BufferPool) {
-        self.sent += count;
-        debug_assert!(self.sent <= self.bytes.len(), "more was sent than there was");
-        if self.sent >= self.bytes.len() {
-            self.sent = 0;
-            pool.give(std::mem::take(&mut self.bytes));
-        } else if self.sent >= Self::SENT_KEPT_MAX && self.sent >= self.len() {
-            // A client that never catches up would otherwise keep all that it
-            // was ever sent. No more moves than was sent, so this is linear.
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+        self.buffer.advance(count, |value| pool.release(value));
+        if self.buffer.is_empty() {
+            self.empty(pool);
         }
+    }
+
+    fn empty(&mut self, pool: &mut BufferPool) {
+        let bytes = self.buffer.take_bytes(|value| pool.release(value));
+        pool.give(bytes);
     }
 
     /// The buffer to append to, taken from the pool if there is none.
-    pub(crate) fn buffer(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = pool.take();
+    pub(crate) fn buffer(&mut self, pool: &mut BufferPool) -> &mut OutBuffer {
+        if self.buffer.own_capacity() == 0 {
+            self.buffer = OutBuffer::from(pool.take());
         }
-        &mut self.bytes
+        &mut self.buffer
     }
 
     /// Takes the buffer out for a batch of requests, see [`Output::restore`].
-    pub(crate) fn take(&mut self, pool: &mut BufferPool) -> Vec<u8> {
-        self.buffer(pool);
+    pub(crate) fn take(&mut self, pool: &mut BufferPool) -> OutBuffer {
         // What was sent leaves the buffer first: while the buffer is out,
-        // `bytes` holds only what is pushed meanwhile, none of which is sent.
+        // `buffer` holds only what is pushed meanwhile, none of which is sent.
         // At most `output-pause-bytes` move, and only for a client that is slow
         // to read.
-        self.bytes.drain(..self.sent);
-        self.sent = 0;
-        std::mem::take(&mut self.bytes)
+        self.buffer(pool).drop_sent();
+        std::mem::take(&mut self.buffer)
     }
 
     /// Puts back the buffer that [`Output::take`] took out.
-    pub(crate) fn restore(&mut self, bytes: Vec<u8>, pool: &mut BufferPool) {
-        let pushed = std::mem::replace(&mut self.bytes, bytes);
+    pub(crate) fn restore(&mut self, buffer: OutBuffer, pool: &mut BufferPool) {
+        let pushed = self.take_pushed();
+        self.buffer = buffer;
         if self.discarded {
-            self.bytes = Vec::new();
-            return;
+            return self.discard(pool);
         }
-        self.bytes.extend_from_slice(&pushed);
-        self.advance(0, pool);
+        self.buffer.extend_from_slice(&pushed);
+        if self.buffer.is_empty() {
+            self.empty(pool);
+        }
     }
 
     /// Frees what has not been sent, for a client that is closed without it.
     /// A buffer that is out is freed when it comes back.
-    pub(crate) fn discard(&mut self) {
-        self.bytes = Vec::new();
-        self.sent = 0;
+    pub(crate) fn discard(&mut self, pool: &mut BufferPool) {
+        drop(self.buffer.take_bytes(|value| pool.release(value)));
         self.discarded = true;
     }
 
     /// What was pushed while the buffer was out; empty in all but rare cases.
+    /// (Nothing that is pushed is shared.)
     pub(crate) fn take_pushed(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+        self.buffer.take_bytes(drop)
     }
 }
 
@@ -109,19 +113,34 @@ impl Output {
 pub(crate) struct BufferPool {
     spare: Vec<Vec<u8>>,
     buffers_max: usize,
+    /// What large values are given to when they have been sent.
+    discard: fn(Bytes),
 }
 
 impl BufferPool {
     /// A buffer that grew beyond this is freed rather than kept, so that one
     /// large reply does not hold its memory for ever.
     const KEPT_BYTES_MAX: usize = 64 * 1024;
+    /// A value from this size on, in bytes, takes too long to be freed by the loop.
+    const LARGE_BYTES_MIN: usize = 1 << 20;
     /// What a fresh buffer starts with: enough for the replies of a small
     /// batch.
     const FRESH_BYTES: usize = 1024;
 
     /// A pool that keeps up to `buffers_max` spare buffers.
     pub(crate) fn new(buffers_max: usize) -> BufferPool {
-        BufferPool { spare: Vec::new(), buffers_max }
+        BufferPool { spare: Vec::new(), buffers_max, discard: drop }
+    }
+
+    /// Large values are given to `discard` if the output was the last to hold them.
+    pub(crate) fn set_discard(&mut self, discard: fn(Bytes)) {
+        self.discard = discard;
+    }
+
+    fn release(&self, value: Bytes) {
+        if value.len() >= Self::LARGE_BYTES_MIN && value.is_unique() {
+            (self.discard)(value);
+        }
     }
 
     /// Keeps up to `buffers_max` spare buffers from now on.
@@ -164,7 +183,7 @@ mod tests {
         assert_eq!(output.unsent(), b"K\r\n");
         output.advance(3, &mut pool);
         assert_eq!((output.len(), output.capacity()), (0, 0));
-        output.buffer(&mut pool).push(b'x');
+        output.buffer(&mut pool).extend_from_slice(b"x");
         assert_eq!(output.unsent().as_ptr(), address);
     }
 
@@ -175,7 +194,7 @@ mod tests {
         output.buffer(&mut pool).extend_from_slice(b"+1\r\n+2\r\n");
         output.advance(6, &mut pool);
         let mut taken = output.take(&mut pool);
-        assert_eq!((taken.as_slice(), output.len()), (b"\r\n".as_slice(), 0));
+        assert_eq!((taken.contiguous(), output.len()), (b"\r\n".as_slice(), 0));
         taken.extend_from_slice(b"+3\r\n");
         output.restore(taken, &mut pool);
         assert_eq!(output.unsent(), b"\r\n+3\r\n");
@@ -198,7 +217,7 @@ mod tests {
         let mut output = Output::default();
         let mut taken = output.take(&mut pool);
         taken.extend_from_slice(b"+1\r\n");
-        output.discard();
+        output.discard(&mut pool);
         output.restore(taken, &mut pool);
         assert_eq!((output.len(), output.capacity()), (0, 0));
     }
@@ -214,7 +233,7 @@ mod tests {
             }
         }
         assert_eq!(output.len(), 10_000);
-        assert!(output.capacity() <= 4 * Output::SENT_KEPT_MAX, "{}", output.capacity());
+        assert!(output.capacity() <= 4 * OutBuffer::SENT_KEPT_MAX, "{}", output.capacity());
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn serialized_bytes(entry: &Entry) -> usize {
         Ok(Value::Int(value)) if i32::try_from(value).is_ok() => 5,
         Ok(Value::Int(value)) => text_bytes(number::decimal_len(value)),
         Ok(Value::Bytes(bytes)) => text_bytes(bytes.len()),
+        Ok(Value::Apart(bytes)) => text_bytes(bytes.len()),
         // Redis has no form for them; what they take in memory says as much.
         Err(WrongType) => entry.object().map_or(0, Object::allocated_bytes),
     }

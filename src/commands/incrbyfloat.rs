@@ -51,7 +51,7 @@ pub(super) fn counted(value: Option<Value<'_>>) -> Result<LongDouble, CommandErr
     match value {
         None => Ok(LongDouble::from(0)),
         Some(Value::Int(number)) => Ok(LongDouble::from(number)),
-        Some(Value::Bytes(bytes)) => LongDouble::parse(bytes).ok_or(CommandError::NotFloat),
+        Some(value) => value.bytes().and_then(LongDouble::parse).ok_or(CommandError::NotFloat),
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
         Ok(Value::Int(_)) => "int",
         Ok(Value::Bytes(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX && !entry.is_raw() => "embstr",
         // As Redis answers for the types of its modules too.
-        Ok(Value::Bytes(_)) | Err(_) => "raw",
+        Ok(Value::Bytes(_) | Value::Apart(_)) | Err(_) => "raw",
     }
 }
 

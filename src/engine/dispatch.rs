@@ -8,7 +8,7 @@ use crate::commands::{
     unwatch_all,
 };
 use crate::config::Allowed;
-use crate::protocol::{Args, Reply, Version};
+use crate::protocol::{Args, OutBuffer, Reply, Version};
 
 impl Engine {
     /// Runs the request's command, queues it, or says why not. `command` is `None` if
@@ -19,7 +19,7 @@ impl Engine {
         key: ClientKey,
         command: Option<&'static Command>,
         args: Args<'_>,
-        out: &mut Vec<u8>,
+        out: &mut OutBuffer,
     ) -> Flow {
         let command = match self.admit(key, command, args) {
             Ok(command) => command,
@@ -38,7 +38,7 @@ impl Engine {
         let queues = client.transaction.is_some() && !command.spec.has(flags::IMMEDIATE);
         if queues {
             match self.queue(key, command, args) {
-                Ok(()) => Reply::new(out, self.clients[key].version).simple("QUEUED"),
+                Ok(()) => Reply::over(out, self.clients[key].version).simple("QUEUED"),
                 Err(error) => self.refuse(key, args, &error, out),
             }
             return Flow::Next;
@@ -124,7 +124,13 @@ impl Engine {
     /// Answers an error before the command has run. Inside MULTI that spoils
     /// the transaction; if it was EXEC itself, it ends it.
     #[cold]
-    fn refuse(&mut self, key: ClientKey, args: Args<'_>, error: &CommandError, out: &mut Vec<u8>) {
+    fn refuse(
+        &mut self,
+        key: ClientKey,
+        args: Args<'_>,
+        error: &CommandError,
+        out: &mut OutBuffer,
+    ) {
         let mut text = error.text();
         if TABLE.resolve(args).is_ok_and(|command| command.spec.has(flags::RUNS_QUEUED)) {
             unwatch_all(&mut self.keyspace, &mut self.clients, key);
@@ -136,7 +142,7 @@ impl Engine {
         if let Some(transaction) = client.transaction.as_deref_mut() {
             transaction.refused = true;
         }
-        Reply::new(out, client.version).error_bytes(&text);
+        Reply::over(out, client.version).error_bytes(&text);
         self.server.count_error(&text);
     }
 
@@ -192,7 +198,7 @@ impl Engine {
         key: ClientKey,
         command: &Command,
         args: Args<'_>,
-        out: &mut Vec<u8>,
+        out: &mut OutBuffer,
     ) -> Outcome {
         let client = self.clients.get_mut(key).expect("a client that sends is connected");
         let wake = std::mem::replace(&mut client.wake, Wake::First);
@@ -202,7 +208,7 @@ impl Engine {
         let mut context = Context {
             now: self.now,
             db: self.keyspace.db(db),
-            reply: Reply::new(out, version).with_limit(bytes_max),
+            reply: Reply::over(out, version).with_limit(bytes_max),
             clients: &mut self.clients,
             me: key,
             config: &mut self.config,

@@ -21,6 +21,7 @@ pub use crate::commands::{Discard, Environment, ProcessFigures, Stage, Stopwatch
 use crate::commands::{ServerState, TABLE, unwatch_all};
 use crate::config::Config;
 use crate::keyspace::{Keyspace, Ticket};
+pub use crate::protocol::Chunks;
 use crate::protocol::RequestBuffer;
 
 /// The server without its sockets.
@@ -113,6 +114,7 @@ impl Engine {
             config,
         };
         engine.apply_config();
+        engine.clients.pool.set_discard(engine.server.discard);
         engine
     }
 
@@ -288,7 +290,20 @@ impl Engine {
         self.clients.restore_with_output(list);
     }
 
-    /// What a client has not been sent yet, in order. Empty for an unknown
+    /// What a client has not been sent yet, in pieces, none of which is empty: large
+    /// values are not copied. None for an unknown client.
+    pub fn output_chunks(&mut self, key: ClientKey) -> Chunks<'_> {
+        match self.clients.get_mut(key) {
+            Some(client) => {
+                client.output_listed = false;
+                client.output.chunks()
+            }
+            None => Chunks::default(),
+        }
+    }
+
+    /// What a client has not been sent yet, in order and as one slice, into which
+    /// large values are copied (see [`Engine::output_chunks`]). Empty for an unknown
     /// client.
     pub fn output(&mut self, key: ClientKey) -> &[u8] {
         match self.clients.get_mut(key) {

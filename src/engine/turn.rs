@@ -6,7 +6,9 @@ use super::Engine;
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
 use crate::commands::{Command, Stage, TABLE, flags};
-use crate::protocol::{Args, Limits, Progress, ProtocolError, Reply, RequestBuffer};
+use crate::protocol::{
+    Args, Limits, OutBuffer, Progress, ProtocolError, Reply, RequestBuffer,
+};
 
 /// How often clients are looked through for idle ones, when `timeout` is set.
 pub(super) const IDLE_CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -178,9 +180,9 @@ impl Engine {
 
     /// Input that breaks the protocol: the client is told why and closed.
     #[cold]
-    fn refuse_input(&mut self, key: ClientKey, error: ProtocolError, out: &mut Vec<u8>) {
+    fn refuse_input(&mut self, key: ClientKey, error: ProtocolError, out: &mut OutBuffer) {
         log::debug!("client {}: {error:?}", self.clients[key].id);
-        Reply::new(out, self.clients[key].version).protocol_error(error);
+        Reply::over(out, self.clients[key].version).protocol_error(error);
         self.server.stats.errors += 1;
         self.clients.close(key, Closing::AfterOutput);
     }
@@ -234,7 +236,7 @@ impl Engine {
         key: ClientKey,
         command: Option<&'static Command>,
         args: Args<'_>,
-        out: &mut Vec<u8>,
+        out: &mut OutBuffer,
     ) -> Flow {
         let mark = out.len();
         let flow = self.dispatch(key, command, args, out);
@@ -258,7 +260,7 @@ impl Engine {
         // the command happens to be written; here they always come before.
         if !client.output.is_empty() {
             let pushed = client.output.take_pushed();
-            out.splice(mark..mark, pushed);
+            out.insert(mark, &pushed);
         }
         let end = client.output_bytes + out.len() as u64;
         let is_answered = out.len() > mark;
@@ -294,7 +296,7 @@ impl Engine {
 
     /// Gives the output buffer back to its client and notes what there is to
     /// send.
-    fn finish_batch(&mut self, key: ClientKey, out: Vec<u8>) {
+    fn finish_batch(&mut self, key: ClientKey, out: OutBuffer) {
         let Some((client, pool)) = self.clients.with_pool(key) else { return };
         client.output.restore(out, pool);
         if !client.output.is_empty() {

@@ -72,12 +72,36 @@ unsafe impl Sync for Entry {}
 pub(crate) struct WrongType;
 
 /// A string that an entry holds, borrowed from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     /// A number, stored as one.
     Int(i64),
     /// A string.
     Bytes(&'a [u8]),
+    /// A string that stands apart, and can be shared.
+    Apart(&'a Bytes),
+}
+
+impl PartialEq for Value<'_> {
+    /// Where a string stands makes no difference.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::Int(own), Value::Int(other)) => own == other,
+            _ => self.bytes().is_some() && self.bytes() == other.bytes(),
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The string, if it is not stored as a number.
+    #[inline]
+    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Value::Int(_) => None,
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Apart(bytes) => Some(bytes),
+        }
+    }
 }
 
 /// A value to be stored.
@@ -140,7 +164,7 @@ impl Entry {
                 Value::Bytes(bytes)
             }
             // SAFETY: the kind is `Apart`.
-            Kind::Apart => Value::Bytes(unsafe { self.apart().as_ref() }.as_bytes()),
+            Kind::Apart => Value::Apart(unsafe { self.apart().as_ref() }.bytes()),
             Kind::Object => return Err(WrongType),
         })
     }
@@ -167,10 +191,9 @@ impl Entry {
     /// The value without a copy, if it stands apart.
     #[cfg(test)]
     pub(crate) fn shared(&self) -> Option<Bytes> {
-        match self.kind() {
-            // SAFETY: the kind is `Apart`.
-            Kind::Apart => Some(unsafe { self.apart().as_ref() }.shared()),
-            Kind::Int | Kind::Inline | Kind::Object => None,
+        match self.string() {
+            Ok(Value::Apart(bytes)) => Some(bytes.clone()),
+            Ok(Value::Int(_) | Value::Bytes(_)) | Err(WrongType) => None,
         }
     }
 
@@ -561,6 +584,7 @@ impl Entry {
         }
         match self.string() {
             Ok(Value::Bytes(bytes)) => bytes.len(),
+            Ok(Value::Apart(bytes)) => bytes.len(),
             Ok(Value::Int(_)) | Err(WrongType) => 0,
         }
     }

@@ -181,11 +181,11 @@ impl Db<'_> {
 
 /// The number that an entry holds, also one that was put together from bytes.
 fn counter(entry: &Entry) -> Option<i64> {
-    match entry.string().ok()? {
-        Value::Int(number) => Some(number),
-        Value::Bytes(bytes) => {
-            let number: i64 = std::str::from_utf8(bytes).ok()?.parse().ok()?;
-            (number.to_string().as_bytes() == bytes).then_some(number)
-        }
+    let value = entry.string().ok()?;
+    if let Value::Int(number) = value {
+        return Some(number);
     }
+    let bytes = value.bytes()?;
+    let number: i64 = std::str::from_utf8(bytes).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == bytes).then_some(number)
 }

@@ -3,8 +3,15 @@
 use std::fmt;
 use std::io::Write;
 
+use bytes::Bytes;
+
 use super::ProtocolError;
 use super::number::{self, DECIMAL_BYTES_MAX};
+use super::out_buffer::{OutBuffer, SharedPieces};
+
+/// A string from this size on, in bytes, is shared and not copied into the output,
+/// if that can be. One more piece costs a client about as much as copying so much.
+const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// The version of the protocol that a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +38,11 @@ pub enum Version {
 #[derive(Debug)]
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
+    /// Where strings that are not copied go.
+    shared: Option<&'a mut SharedPieces>,
     version: Version,
-    /// The buffer's length in bytes that no text may exceed; 0 once one has.
+    /// The length in bytes of `out`, without what is shared, that no text may
+    /// exceed; 0 once one has.
     bytes_max: usize,
     overflowed: bool,
 }
@@ -41,14 +51,22 @@ impl<'a> Reply<'a> {
     /// A writer that appends to `out`, as much as is written.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, version: Version) -> Reply<'a> {
-        Reply { out, version, bytes_max: usize::MAX, overflowed: false }
+        Reply { out, shared: None, version, bytes_max: usize::MAX, overflowed: false }
+    }
+
+    /// A writer that appends to a client's output, where large strings can be
+    /// shared.
+    #[inline]
+    pub fn over(out: &'a mut OutBuffer, version: Version) -> Reply<'a> {
+        let OutBuffer { bytes, shared, .. } = out;
+        Reply { shared: Some(shared), ..Reply::new(bytes, version) }
     }
 
     /// The same for a buffer, earlier replies included, of at most `bytes_max`
     /// bytes.
     #[inline]
     pub fn with_limit(self, bytes_max: usize) -> Reply<'a> {
-        Reply { bytes_max, ..self }
+        Reply { bytes_max: bytes_max.saturating_sub(self.shared_bytes()), ..self }
     }
 
     /// Whether something has been dropped because of the limit.
@@ -75,21 +93,33 @@ impl<'a> Reply<'a> {
         self.bytes_max = 0;
     }
 
+    /// Bytes in the buffer that are shared.
+    #[inline]
+    fn shared_bytes(&self) -> usize {
+        self.shared.as_deref().map_or(0, SharedPieces::len)
+    }
+
     /// Bytes in the buffer so far, earlier replies included: a mark for
     /// [`Reply::truncate`].
     #[inline]
     pub fn len(&self) -> usize {
-        self.out.len()
+        self.out.len() + self.shared_bytes()
     }
 
     /// Whether the buffer holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
+        self.len() == 0
     }
 
     /// Takes back what was written after the buffer was `len` bytes long.
     pub fn truncate(&mut self, len: usize) {
-        self.out.truncate(len);
+        let Some(shared) = self.shared.as_deref_mut() else { return self.out.truncate(len) };
+        let before = shared.len();
+        shared.truncate(0, len);
+        if !self.overflowed {
+            self.bytes_max = self.bytes_max.saturating_add(before - shared.len());
+        }
+        self.out.truncate(len - shared.len());
     }
 
     /// The version that replies are written in.
@@ -187,6 +217,23 @@ impl<'a> Reply<'a> {
         self.crlf();
     }
 
+    /// The same for a string that others hold as well: a large one is not copied,
+    /// where the output can share it.
+    pub fn bulk_shared(&mut self, bytes: &Bytes) {
+        if self.shared.is_none() || bytes.len() < SHARED_BYTES_MIN {
+            return self.bulk(bytes);
+        }
+        if !self.has_room(bytes.len()) {
+            return;
+        }
+        self.header(b'$', bytes.len());
+        if let Some(shared) = self.shared.as_deref_mut() {
+            shared.push(self.out.len(), bytes.clone());
+            self.bytes_max -= bytes.len();
+        }
+        self.crlf();
+    }
+
     /// `value` in decimal as a bulk string, which is how GET answers a number.
     #[inline]
     pub fn bulk_int(&mut self, value: i64) {
@@ -266,6 +313,9 @@ impl<'a> Reply<'a> {
         // no second buffer.
         let header_bytes = self.out.len() - body_end;
         self.out[start..].rotate_right(header_bytes);
+        if let Some(shared) = self.shared.as_deref_mut() {
+            shared.shift_from(start, header_bytes);
+        }
     }
 
     /// A double: `,value` in RESP3, a bulk string in RESP2.

@@ -1,10 +1,19 @@
 //! One client's socket, and what is known of its state.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Event;
 use mio::net::TcpStream;
+
+use crate::engine::Chunks;
+
+/// Most bytes of one write: a reader that keeps up would otherwise keep the kernel
+/// copying a large reply for as long as it is.
+const WRITE_BYTES_MAX: usize = 256 << 10;
+
+/// Most pieces of one write.
+const WRITE_CHUNKS_MAX: usize = 64;
 
 /// A connected socket. Events are edge-triggered: each is told once, so what it
 /// said is kept here until a read or a write has shown otherwise.
@@ -26,6 +35,8 @@ pub(super) struct Connection {
     reading_stopped: bool,
     /// It stands in the queue of those to be read on.
     queued: bool,
+    /// It stands in the list of those whose output is to be gone on with.
+    output_queued: bool,
     /// It stands in the list of those to be closed at the end of the turn.
     doomed: bool,
 }
@@ -55,6 +66,7 @@ impl Connection {
             input_ended: false,
             reading_stopped: false,
             queued: false,
+            output_queued: false,
             doomed: false,
         }
     }
@@ -96,13 +108,34 @@ impl Connection {
         }
     }
 
-    /// One write; returns how much the socket has taken. After less than all of
-    /// it, the socket is full and the kernel announces when it is not.
+    /// One write, of at most [`WRITE_BYTES_MAX`] bytes; returns how many the socket
+    /// has taken. After less, the socket is full and the kernel announces when it is
+    /// not.
     #[inline]
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match retry_interrupted(|| self.stream.write(bytes)) {
+    pub(super) fn write(&mut self, mut chunks: Chunks<'_>) -> io::Result<usize> {
+        let Some(first) = chunks.next() else { return Ok(0) };
+        let first = &first[..first.len().min(WRITE_BYTES_MAX)];
+        let (len, result) = match chunks.next() {
+            Some(second) if first.len() < WRITE_BYTES_MAX => {
+                let mut slices = [IoSlice::new(&[]); WRITE_CHUNKS_MAX];
+                let (mut count, mut len) = (0, 0);
+                let all = [first, second].into_iter().chain(chunks);
+                for (slice, chunk) in slices.iter_mut().zip(all) {
+                    let chunk = &chunk[..chunk.len().min(WRITE_BYTES_MAX - len)];
+                    *slice = IoSlice::new(chunk);
+                    count += 1;
+                    len += chunk.len();
+                    if len == WRITE_BYTES_MAX {
+                        break;
+                    }
+                }
+                (len, retry_interrupted(|| self.stream.write_vectored(&slices[..count])))
+            }
+            _ => (first.len(), retry_interrupted(|| self.stream.write(first))),
+        };
+        match result {
             Ok(count) => {
-                self.writable = count == bytes.len();
+                self.writable = count == len;
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -155,6 +188,17 @@ impl Connection {
     /// Takes it out of the queue; false if it did not stand there.
     pub(super) fn leave_queue(&mut self) -> bool {
         std::mem::replace(&mut self.queued, false)
+    }
+
+    /// Puts it in the list of those that have more to send than one write has taken;
+    /// false if it stands there already.
+    pub(super) fn enter_output_queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.output_queued, true)
+    }
+
+    /// Takes it out of that list.
+    pub(super) fn leave_output_queue(&mut self) {
+        self.output_queued = false;
     }
 
     /// Puts it in the list of those to be closed; false if it stands there

@@ -56,6 +56,8 @@ pub(super) struct EventLoop {
     to_read: VecDeque<ClientKey>,
     /// Connections that take output again since the last poll.
     unblocked: Vec<ClientKey>,
+    /// Connections that would have taken more than one write may bring; each once.
+    to_write: Vec<ClientKey>,
     /// Connections to be closed at the end of the turn, each once.
     doomed: Vec<ClientKey>,
     stopping: Option<Stopping>,
@@ -109,6 +111,7 @@ impl EventLoop {
             buffer,
             to_read: VecDeque::new(),
             unblocked: Vec::new(),
+            to_write: Vec::new(),
             doomed: Vec::new(),
             stopping: None,
             log_level,
@@ -136,6 +139,7 @@ impl EventLoop {
     /// whole milliseconds, so that a deadline has passed when poll returns.
     fn timeout(&self) -> Option<Duration> {
         let work_left = !self.to_read.is_empty()
+            || !self.to_write.is_empty()
             || self.stopping.is_some_and(|stopping| !stopping.is_quiet)
             || self.acceptor.is_ready()
             || self.engine.has_output();
@@ -379,6 +383,12 @@ impl EventLoop {
             sent_bytes += self.send(key);
         }
         self.unblocked = unblocked;
+        for key in std::mem::take(&mut self.to_write) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.leave_output_queue();
+                sent_bytes += self.send(key);
+            }
+        }
         for _ in 0..OUTPUT_ROUNDS_MAX {
             let outputs = self.engine.take_outputs();
             for &key in &outputs {
@@ -404,15 +414,17 @@ impl EventLoop {
         if !connection.is_writable() {
             return 0;
         }
-        let output = self.engine.output(key);
-        if output.is_empty() {
-            return 0;
-        }
+        let output = self.engine.output_chunks(key);
         match connection.write(output) {
+            Ok(0) => 0,
             Ok(count) => {
                 let input_ended = connection.is_input_ended();
-                if count > 0 {
-                    self.engine.sent(key, count);
+                self.engine.sent(key, count);
+                if connection.is_writable()
+                    && self.engine.unsent_bytes(key) > 0
+                    && connection.enter_output_queue()
+                {
+                    self.to_write.push(key);
                 }
                 if input_ended {
                     self.doom_if_answered(key);

@@ -22,6 +22,7 @@ pub(in crate::commands) fn write_value(reply: &mut Reply<'_>, value: Value<'_>) 
     match value {
         Value::Int(number) => reply.bulk_int(number),
         Value::Bytes(bytes) => reply.bulk(bytes),
+        Value::Apart(bytes) => reply.bulk_shared(bytes),
     }
 }
 

@@ -34,7 +34,7 @@ pub(in crate::commands) fn counted(value: Option<Value<'_>>) -> Result<i64, Comm
     match value {
         None => Ok(0),
         Some(Value::Int(number)) => Ok(number),
-        Some(Value::Bytes(bytes)) => number::parse_i64(bytes).ok_or(CommandError::NotInteger),
+        Some(value) => value.bytes().and_then(number::parse_i64).ok_or(CommandError::NotInteger),
     }
 }
 
@@ -45,6 +45,7 @@ pub(in crate::commands) fn is_equal(value: Value<'_>, bytes: &[u8]) -> bool {
         // Only the canonical form parses, so equal numbers are equal bytes.
         Value::Int(number) => number::parse_i64(bytes) == Some(number),
         Value::Bytes(own) => own == bytes,
+        Value::Apart(own) => own == bytes,
     }
 }
 
@@ -53,6 +54,7 @@ pub(in crate::commands) fn len(value: Value<'_>) -> usize {
     match value {
         Value::Int(number) => number::decimal_len(number),
         Value::Bytes(bytes) => bytes.len(),
+        Value::Apart(bytes) => bytes.len(),
     }
 }
 
@@ -66,6 +68,7 @@ impl<'a> ValueText<'a> {
     pub(in crate::commands) fn of(value: Value<'a>) -> ValueText<'a> {
         match value {
             Value::Bytes(bytes) => ValueText::Bytes(bytes),
+            Value::Apart(bytes) => ValueText::Bytes(bytes),
             Value::Int(number) => {
                 let mut digits = [0; NUMBER_BYTES_MAX];
                 let mut free = &mut digits[..];

@@ -58,14 +58,8 @@ impl Apart {
     }
 
     /// The value.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &Bytes {
         &self.bytes
-    }
-
-    /// The value, without a copy.
-    #[cfg(test)]
-    pub(super) fn shared(&self) -> Bytes {
-        self.bytes.clone()
     }
 
     /// What this box and its buffer take, in bytes.

@@ -37,6 +37,8 @@ impl<'a> EntryRef<'a> {
             Value::Int(value) => Value::Int(value),
             // SAFETY: as for the key.
             Value::Bytes(bytes) => Value::Bytes(unsafe { &*ptr::from_ref(bytes) }),
+            // SAFETY: likewise; the box that holds it is the entry's.
+            Value::Apart(bytes) => Value::Apart(unsafe { &*ptr::from_ref(bytes) }),
         })
     }
 

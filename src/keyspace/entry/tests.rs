@@ -2,10 +2,7 @@ use super::*;
 use crate::keyspace::hold::{Hold, HoldItem};
 
 fn bytes(entry: &Entry) -> &[u8] {
-    match entry.string().unwrap() {
-        Value::Bytes(bytes) => bytes,
-        Value::Int(_) => panic!("a number"),
-    }
+    entry.string().unwrap().bytes().expect("no number")
 }
 
 #[test]
@@ -103,10 +100,7 @@ fn appending_moves_the_buffer_seldom() {
 }
 
 fn bytes_or_null(entry: &Entry) -> *const u8 {
-    match entry.string().unwrap() {
-        Value::Bytes(bytes) => bytes.as_ptr(),
-        Value::Int(_) => ptr::null(),
-    }
+    entry.string().unwrap().bytes().map_or(ptr::null(), <[u8]>::as_ptr)
 }
 
 #[test]

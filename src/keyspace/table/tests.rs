@@ -30,7 +30,7 @@ impl Table {
     fn value(&self, key: &[u8]) -> Option<i64> {
         match self.find(self.hash(key), key)?.string().unwrap() {
             Value::Int(value) => Some(value),
-            Value::Bytes(_) => None,
+            Value::Bytes(_) | Value::Apart(_) => None,
         }
     }
 
