@@ -477,3 +477,28 @@ fn a_taken_port_is_told_in_one_line() {
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains(&addr.to_string()) && text.contains("in use"), "{text}");
 }
+
+#[test]
+fn a_value_of_64_mb_reaches_a_slow_reader_whole_and_others_are_served_meanwhile() {
+    const LEN: usize = 64 << 20;
+    let server = start(builder());
+    let value: Vec<u8> = (0..LEN).map(|index| (index * 31 % 251) as u8).collect();
+    let mut slow = Client::connect(server.addr());
+    let mut other = Client::connect(server.addr());
+    slow.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${LEN}\r\n"));
+    slow.send(&value);
+    slow.send("\r\n");
+    slow.expect("+OK\r\n");
+    slow.send("GET k\r\nPING\r\n");
+    slow.expect(format!("${LEN}\r\n"));
+    // The reply is on its way; what it shares must outlive the key.
+    other.send("DEL k\r\n");
+    other.expect(":1\r\n");
+    for part in value.chunks(4 << 20) {
+        other.ping();
+        slow.expect(part);
+        thread::sleep(Duration::from_millis(5));
+    }
+    slow.expect("\r\n+PONG\r\n");
+    server.shutdown().expect("it stops in order");
+}

@@ -203,3 +203,130 @@ fn a_client_that_ends_gives_away_what_was_on_its_way_to_it() {
     sim.disconnect(2);
     assert_eq!(discarded(), LARGE);
 }
+
+/// Sends bytes as a reactor does: what belongs to a large argument is read to where it
+/// is assembled, and the rest, up to `step` bytes in all, into a buffer beside that.
+fn send_windowed(sim: &mut Sim, client: usize, mut bytes: &[u8], step: usize) {
+    while !bytes.is_empty() {
+        let part = &bytes[..step.min(bytes.len())];
+        let mut filled = 0;
+        sim.engine.read_into(client, |window| {
+            filled = part.len().min(window.len());
+            window[..filled].copy_from_slice(&part[..filled]);
+            filled
+        });
+        sim.engine.receive(client, &part[filled..], sim.now);
+        bytes = &bytes[part.len()..];
+    }
+}
+
+fn request(args: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    args.iter().for_each(|arg| bytes.extend(bulk(arg)));
+    bytes
+}
+
+#[test]
+fn a_request_in_pieces_of_every_size_is_the_same_request() {
+    let (a, b) = (value_of(70_000), value_of(33_000));
+    let requests = [
+        request(&[b"SET", b"a", &a, b"PX", b"100000"]),
+        b"PING\r\n".to_vec(),
+        request(&[b"MSET", b"b", &b, b"c", b"short", b"d", &a]),
+        request(&[b"ECHO", &b]),
+        request(&[b"SET", b"e", &a]),
+        request(&[b"SET", b"f", &b]),
+        request(&[b"MGET", b"a", b"b", b"c", b"d", b"e", b"f"]),
+        b"PTTL a\r\nGET c\r\n".to_vec(),
+    ]
+    .concat();
+    let mut expected = b"+OK\r\n+PONG\r\n+OK\r\n".to_vec();
+    expected.extend(bulk(&b));
+    expected.extend(b"+OK\r\n+OK\r\n*6\r\n");
+    [&a[..], &b, b"short", &a, &a, &b].iter().for_each(|value| expected.extend(bulk(value)));
+    expected.extend(b":100000\r\n$5\r\nshort\r\n");
+    for step in [7, 1_000, 4_096, 32_768, 33_030, 65_536, 70_040, 100_000, 1 << 20] {
+        for is_windowed in [false, true] {
+            let mut sim = Sim::new();
+            sim.connect(1);
+            if is_windowed {
+                send_windowed(&mut sim, 1, &requests, step);
+            } else {
+                requests.chunks(step).for_each(|part| sim.engine.receive(1, part, sim.now));
+            }
+            sim.engine.tick(sim.now);
+            let received = drained(&mut sim, 1, usize::MAX);
+            assert!(received == expected, "step {step}, windowed {is_windowed}");
+        }
+    }
+}
+
+#[test]
+fn a_value_is_taken_over_with_its_buffer_if_it_makes_up_most_of_that() {
+    let (mut sim, discarded) = sim_that_counts_discarded!(DISCARDED, Config::default());
+    sim.connect(1);
+    let value = value_of(3 * LARGE);
+    for setter in [
+        request(&[b"SET", b"k", &value]),
+        request(&[b"SETEX", b"k2", b"100", &value]),
+        request(&[b"GETSET", b"new", &value]),
+        request(&[b"SET", b"k3", &value, b"NX", b"EX", b"100"]),
+    ] {
+        send_windowed(&mut sim, 1, &setter, 1 << 16);
+        assert_eq!(discarded(), 0, "the buffer lives on");
+    }
+    // Two values share a buffer: each would keep the other alive.
+    let half = value_of(LARGE);
+    send_windowed(&mut sim, 1, &request(&[b"MSET", b"a", &half, b"b", &half]), 1 << 16);
+    assert!(discarded() > 2 * LARGE);
+    // Nobody keeps it.
+    send_windowed(&mut sim, 1, &request(&[b"SET", b"k3", &value, b"NX"]), 1 << 16);
+    assert!(discarded() >= 3 * LARGE);
+    send_windowed(&mut sim, 1, b"GET k\r\nGET b\r\nAPPEND k x\r\nSTRLEN k\r\n", 1 << 16);
+    let mut received = drained(&mut sim, 1, usize::MAX);
+    for _ in 0..3 {
+        // Each of these replies is above `output-pause-bytes`.
+        sim.engine.tick(sim.now);
+        received.extend(drained(&mut sim, 1, usize::MAX));
+    }
+    let mut end = [bulk(&value), bulk(&half)].concat();
+    end.extend(format!(":{}\r\n:{}\r\n", value.len() + 1, value.len() + 1).into_bytes());
+    assert!(received.ends_with(&end));
+}
+
+#[test]
+fn announcing_costs_no_more_than_sending() {
+    let mut sim = Sim::new();
+    for client in 0..100 {
+        sim.connect(client);
+        sim.engine.receive(client, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000000\r\nabc", sim.now);
+        let memory = sim.engine.client_memory_bytes(client);
+        assert!(memory < 2 << 20, "{memory}");
+    }
+}
+
+#[test]
+fn a_large_argument_that_has_to_wait_is_kept_whole() {
+    let mut sim = Sim::new();
+    let value = value_of(100_000);
+    sim.cli(2, "CLIENT PAUSE 1000 WRITE");
+    sim.connect(1);
+    let requests = [request(&[b"SET", b"k", &value]), b"GET k\r\n".to_vec()].concat();
+    send_windowed(&mut sim, 1, &requests, 30_000);
+    sim.turn();
+    assert_eq!(sim.take_bytes(1), b"");
+    sim.advance_ms(1_001);
+    assert_eq!(sim.take_bytes(1), [b"+OK\r\n".to_vec(), bulk(&value)].concat());
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_value_leaves_nothing() {
+    let mut sim = Sim::new();
+    sim.connect(1);
+    let whole = request(&[b"SET", b"k", &value_of(LARGE)]);
+    send_windowed(&mut sim, 1, &whole[..LARGE / 2], 1 << 16);
+    sim.disconnect(1);
+    sim.connect(1);
+    send_windowed(&mut sim, 1, b"GET k\r\n", 1 << 16);
+    assert_eq!(drained(&mut sim, 1, 100), b"$-1\r\n");
+}

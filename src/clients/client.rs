@@ -8,7 +8,8 @@ use super::output::Output;
 use super::pubsub::Subscriptions;
 use super::tracking::Tracking;
 use super::transaction::{Transaction, Watched};
-use crate::protocol::{Progress, Version};
+use super::unread::Unread;
+use crate::protocol::Version;
 
 /// Where a connection comes from and what it reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,14 +120,6 @@ impl Details {
 /// About what a name costs in a map besides its bytes: the place, a share of
 /// the free ones, and what the allocator adds.
 const NAME_PLACE_BYTES: usize = 64;
-
-/// What has arrived and has not been run.
-#[derive(Debug, Default)]
-pub(crate) struct Unread {
-    pub(crate) bytes: Vec<u8>,
-    /// How far the first request in `bytes` has been cut already.
-    pub(crate) progress: Option<Box<Progress>>,
-}
 
 /// One client.
 #[derive(Debug)]
@@ -252,7 +245,8 @@ impl Client {
         let texts = self.details.as_deref().map_or(0, Details::memory_bytes);
         size_of::<Client>()
             + self.unread_bytes()
-            + self.unread_free_bytes()
+            // More than that has not been touched, and so costs nothing.
+            + self.unread_free_bytes().min(Unread::CLAIMED_BYTES_MAX)
             + queued
             + texts
             + self.names_memory_bytes()

@@ -7,6 +7,7 @@ mod output;
 pub(crate) mod pubsub;
 pub(crate) mod tracking;
 mod transaction;
+mod unread;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Index, IndexMut};
@@ -14,12 +15,12 @@ use std::time::Duration;
 
 use crate::config::{Config, OutputBufferLimit, OutputBufferLimits};
 pub use client::Peer;
-pub(crate) use client::Unread;
 pub(crate) use client::{Client, Closing, Parked, ReplyMode, Wake};
 use output::BufferPool;
 use pubsub::PubSub;
 use tracking::Trackers;
 pub(crate) use transaction::Watched;
+pub(crate) use unread::Unread;
 
 /// A client's place: a small integer chosen by whoever connects it, such as a
 /// slab key. Unlike `Client::id` it is used again after a disconnect.

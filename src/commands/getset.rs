@@ -2,7 +2,7 @@
 
 use super::flags::{BRIEF, DENYOOM, FAST, WRITE};
 use super::parse::write_value;
-use super::value::encoded;
+use super::value::adopted;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, event};
 use crate::protocol::Args;
@@ -31,6 +31,6 @@ fn getset(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         Some(value) => write_value(&mut context.reply, value),
         None => context.reply.null(),
     }
-    context.db.store(key, encoded(&args[2]), Deadline::Never, event::SET);
+    context.db.store(key, adopted(context.server, &args[2]), Deadline::Never, event::SET);
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::flags::{BLOCKING, CACHEABLE, DENYOOM, FAST, WRITE};
 use super::parse::{is, write_value};
 use super::span::{self, Span};
-use super::value::encoded;
+use super::value::adopted;
 use super::wait::UNBLOCKED;
 use super::{CommandError, Context, Grant, Granted, Group, KeySpec, Outcome, Ran, Spec, Wait, ttl};
 use crate::clients::Wake;
@@ -255,7 +255,7 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         fresh_until_ms = ttl::jittered(fresh_until_ms, percent, context.now, rng);
     }
     let fill = Fill {
-        value: encoded(&args[3]),
+        value: adopted(context.server, &args[3]),
         deadline_ms: stale.after(fresh_until_ms, "lease.set")?,
         fresh_until_ms: (stale.ms > 0).then_some(fresh_until_ms),
     };

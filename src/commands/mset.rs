@@ -1,7 +1,7 @@
 //! MSET, MSETNX: store several strings in one step.
 
 use super::flags::{DENYOOM, WRITE};
-use super::value::encoded;
+use super::value::adopted;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, event};
 use crate::protocol::Args;
@@ -73,6 +73,11 @@ fn check_pairs(args: Args<'_>, command: &str) -> Result<(), CommandError> {
 
 fn store_pairs(context: &mut Context<'_>, args: Args<'_>) {
     for at in (1..args.len()).step_by(2) {
-        context.db.store(&args[at], encoded(&args[at + 1]), Deadline::Never, event::SET);
+        context.db.store(
+            &args[at],
+            adopted(context.server, &args[at + 1]),
+            Deadline::Never,
+            event::SET,
+        );
     }
 }

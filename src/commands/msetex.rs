@@ -3,7 +3,7 @@
 use super::condition::Condition;
 use super::flags::{DENYOOM, MOVABLEKEYS, WRITE};
 use super::lifetime::Lifetime;
-use super::value::encoded;
+use super::value::adopted;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, event};
 use crate::protocol::{Args, number};
@@ -67,7 +67,7 @@ fn msetex(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     };
     if admitted {
         for at in keys() {
-            let (key, value) = (&args[at], encoded(&args[at + 1]));
+            let (key, value) = (&args[at], adopted(context.server, &args[at + 1]));
             let deadline = lifetime.on_overwrite(deadline_ms, context);
             context.db.store(key, value, deadline, event::SET);
             if let Deadline::At(_) = deadline {

@@ -4,7 +4,7 @@ use super::condition::Condition;
 use super::flags::{BRIEF, DENYOOM, WRITE};
 use super::lifetime::Lifetime;
 use super::parse::{is, write_value};
-use super::value::encoded;
+use super::value::adopted;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, Entry, Versioning, event};
 use crate::protocol::Args;
@@ -37,7 +37,7 @@ OK
 };
 
 fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
-    let (key, value) = (&args[1], encoded(&args[2]));
+    let (key, value) = (&args[1], adopted(context.server, &args[2]));
     if args.len() == 3 {
         context.db.store(key, value, Deadline::Never, event::SET);
         context.reply.ok();

@@ -3,7 +3,7 @@
 use super::flags::{BRIEF, DENYOOM, WRITE};
 use super::parse::is;
 use super::ttl::{self, Unit};
-use super::value::encoded;
+use super::value::adopted;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, event};
 use crate::protocol::Args;
@@ -65,7 +65,7 @@ fn setex(context: &mut Context<'_>, args: Args<'_>, unit: Unit, command: &'stati
         let rng = &mut context.server.rng;
         deadline_ms = ttl::jittered(deadline_ms, jitter_percent, context.now, rng);
     }
-    context.db.store(key, encoded(&args[3]), Deadline::At(deadline_ms), event::SET);
+    context.db.store(key, adopted(context.server, &args[3]), Deadline::At(deadline_ms), event::SET);
     context.db.notify(key, event::EXPIRE);
     context.reply.ok();
     Ok(Outcome::Done)

@@ -5,7 +5,7 @@ use super::etag::{etag_and_string, given};
 use super::flags::{DENYOOM, FAST, WRITE};
 use super::lifetime::Lifetime;
 use super::parse::{is, write_value};
-use super::value::encoded;
+use super::value::adopted;
 use super::{CommandError, Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, Versioning, event};
 use crate::protocol::Args;
@@ -84,7 +84,7 @@ const GREATER: Rule = Rule {
 };
 
 fn set_if(context: &mut Context<'_>, args: Args<'_>, rule: &Rule) -> Ran {
-    let (key, value, etag) = (&args[1], encoded(&args[2]), given(&args[3])?);
+    let (key, value, etag) = (&args[1], adopted(context.server, &args[2]), given(&args[3])?);
     let Options { no_get, lifetime } = Options::read(args)?;
     let deadline_ms = lifetime.deadline_ms(context, rule.command)?;
     let deadline = lifetime.on_change(deadline_ms, context);

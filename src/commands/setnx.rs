@@ -1,7 +1,7 @@
 //! SETNX: store a string where there is none.
 
 use super::flags::{BRIEF, DENYOOM, FAST, WRITE};
-use super::value::encoded;
+use super::value::adopted;
 use super::{Context, Group, KeySpec, Outcome, Ran, Spec};
 use crate::keyspace::{Deadline, event};
 use crate::protocol::Args;
@@ -27,7 +27,7 @@ pub(super) static SPEC: Spec = Spec {
 };
 
 fn setnx(context: &mut Context<'_>, args: Args<'_>) -> Ran {
-    let value = encoded(&args[2]);
+    let value = adopted(context.server, &args[2]);
     let stored = context.db.update(&args[1], event::SET, |old| match old {
         None => Ok((value.clone(), Deadline::Never)),
         Some(_) => Err(()),

@@ -223,20 +223,52 @@ impl Engine {
         if client.is_closing() {
             return;
         }
+        self.take_in(key, bytes);
+        self.close_if_unread_too_long(key);
+    }
+
+    fn take_in(&mut self, key: ClientKey, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(key).filter(|client| !client.is_closing()) else {
+            return;
+        };
         let held_back = client.backlog_listed || client.parked.is_some();
         match client.unread.take() {
+            None if bytes.is_empty() => {}
             None if !held_back => self.run_received(key, bytes),
             unread => {
                 let mut unread = unread.unwrap_or_default();
-                unread.bytes.extend_from_slice(bytes);
-                if held_back {
+                let rest = unread.append(bytes);
+                if held_back || unread.is_waiting() {
                     client.unread = Some(unread);
                 } else {
                     self.run_unread(key, unread);
                 }
+                // It stood behind a large argument.
+                if !rest.is_empty() {
+                    self.take_in(key, rest);
+                }
             }
         }
-        self.close_if_unread_too_long(key);
+    }
+
+    /// Lets `read` bring bytes from a client straight to where a large argument of it
+    /// is assembled. It is given that place, which is empty for all other clients,
+    /// and says how many bytes it has filled from its front. [`Engine::receive`] has
+    /// to be called next, with what came behind these, which may be nothing.
+    pub fn read_into(&mut self, key: ClientKey, read: impl FnOnce(&mut [u8]) -> usize) {
+        let unread = self.clients.get_mut(key).and_then(|client| {
+            client.unread.as_deref_mut().map(|unread| (unread, &mut client.input_bytes))
+        });
+        match unread {
+            Some((unread, input_bytes)) => {
+                let filled = unread.fill(read) as u64;
+                *input_bytes += filled;
+                self.server.stats.input_bytes += filled;
+            }
+            None => {
+                read(&mut []);
+            }
+        }
     }
 
     /// Whether the client's socket should be read: not while earlier requests

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Engine;
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
 use crate::commands::{Command, Stage, TABLE, flags};
 use crate::protocol::{
-    Args, Limits, OutBuffer, Progress, ProtocolError, Reply, RequestBuffer,
+    Args, Limits, OutBuffer, Parsed, Progress, ProtocolError, Reply, RequestBuffer,
 };
 
 /// How often clients are looked through for idle ones, when `timeout` is set.
@@ -21,6 +23,10 @@ const UNREAD_KEPT_MAX: usize = 64 * 1024;
 /// before the first of them is run: somewhat more than the lines that a processor
 /// core can have on their way at a time.
 const AHEAD_MAX: usize = 16;
+
+/// A large argument that nobody has taken over is given away to be freed from this
+/// size on, in bytes.
+const INPUT_DISCARDED_MIN: usize = 1 << 20;
 
 /// What is to be done with a client after one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +52,12 @@ impl Engine {
         let mut progress = None;
         let share = self.config.turn_requests_max;
         let consumed = self.run_requests(key, bytes, &mut progress, share, Serving::Yes);
-        if consumed < bytes.len()
-            && let Some(client) = self.clients.get_mut(key)
-        {
-            let bytes = bytes[consumed..].to_vec();
-            client.unread = Some(Box::new(Unread { bytes, progress }));
+        if consumed < bytes.len() {
+            let rest = &bytes[consumed..];
+            let needed = self.needed(key, rest, &mut progress);
+            if let Some(client) = self.clients.get_mut(key) {
+                client.unread = Some(Box::new(Unread::new(rest, progress, needed)));
+            }
         }
         self.serve_parked(Serving::Yes);
     }
@@ -78,10 +85,11 @@ impl Engine {
         share: usize,
         serving: Serving,
     ) -> usize {
+        if unread.bytes.len() >= Unread::LARGE_BYTES_MIN {
+            return self.run_large_unread(key, unread, share, serving);
+        }
         let consumed = self.run_requests(key, &unread.bytes, &mut unread.progress, share, serving);
-        if consumed < unread.bytes.len()
-            && let Some(client) = self.clients.get_mut(key)
-        {
+        if consumed < unread.bytes.len() {
             // The rest moves to the front. It is at most one read and one
             // unfinished request, and a request moves at most once, so this is
             // linear in what was received.
@@ -91,10 +99,70 @@ impl Engine {
             {
                 unread.bytes.shrink_to_fit();
             }
-            client.unread = Some(unread);
+            self.keep_unread(key, unread);
         }
         self.serve_parked(serving);
         consumed
+    }
+
+    /// The same for what may hold a large argument: a command that stores it can take
+    /// it over together with its buffer.
+    fn run_large_unread(
+        &mut self,
+        key: ClientKey,
+        mut unread: Box<Unread>,
+        share: usize,
+        serving: Serving,
+    ) -> usize {
+        if self.needed(key, &unread.bytes, &mut unread.progress) > 0 {
+            self.keep_unread(key, unread);
+            self.serve_parked(serving);
+            return 0;
+        }
+        let input = Bytes::from(std::mem::take(&mut unread.bytes));
+        self.server.input = Some(input.clone());
+        let consumed = self.run_requests(key, &input, &mut unread.progress, share, serving);
+        self.server.input = None;
+        if consumed < input.len() {
+            // What follows a request that has been run is at most one read, or what is
+            // left of it.
+            unread.bytes = match consumed {
+                0 => Vec::from(input),
+                _ => input[consumed..].to_vec(),
+            };
+            self.keep_unread(key, unread);
+        } else if input.len() >= INPUT_DISCARDED_MIN && input.is_unique() {
+            (self.server.discard)(input);
+        }
+        self.serve_parked(serving);
+        consumed
+    }
+
+    /// Puts what could not be run back to its client.
+    fn keep_unread(&mut self, key: ClientKey, mut unread: Box<Unread>) {
+        let needed = self.needed(key, &unread.bytes, &mut unread.progress);
+        unread.expect(needed);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.unread = Some(unread);
+        }
+    }
+
+    /// How many bytes, at least, the request that `input` begins with still lacks, as
+    /// far as it has been cut; 0 if it has not been begun or is whole, or wrong.
+    fn needed(
+        &mut self,
+        key: ClientKey,
+        input: &[u8],
+        progress: &mut Option<Box<Progress>>,
+    ) -> usize {
+        if progress.is_none() || self.clients.get(key).is_none() {
+            return 0;
+        }
+        let limits = self.limits(key);
+        match self.request.parse(input, progress, &limits) {
+            Ok(Parsed::Incomplete { needed }) => needed,
+            Ok(Parsed::Complete { .. }) | Err(_) => 0,
+        }
     }
 
     /// Runs the complete requests at the front of `input`, at most `share` of

@@ -341,7 +341,7 @@ impl<'a> Db<'a> {
             }
             let replaced = match value {
                 NewValue::Int(number) => entry.set_int(number),
-                NewValue::Bytes(bytes) if entry.overwrite(bytes) => {}
+                NewValue::Bytes(bytes) if entry.overwrite(bytes) => None,
                 value => entry.set_value(value),
             };
             versioning.apply(&mut entry);

@@ -1,6 +1,6 @@
 //! One client's socket, and what is known of its state.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Event;
@@ -85,11 +85,19 @@ impl Connection {
         unblocked
     }
 
-    /// One read. A short one means that the socket is drained, because a stream
+    /// One read, into `window` and, when that is full, into `buffer`. A short one means that the socket is drained, because a stream
     /// socket gives all it has; another read would only be told so.
     #[inline]
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
-        let count = retry_interrupted(|| self.stream.read(buffer));
+    pub(super) fn read(&mut self, window: &mut [u8], buffer: &mut [u8]) -> io::Result<Input> {
+        let len = window.len() + buffer.len();
+        let count = if window.is_empty() {
+            retry_interrupted(|| self.stream.read(buffer))
+        } else {
+            retry_interrupted(|| {
+                let slices = &mut [IoSliceMut::new(window), IoSliceMut::new(buffer)];
+                self.stream.read_vectored(slices)
+            })
+        };
         match count {
             Ok(0) => {
                 self.readable = false;
@@ -97,7 +105,7 @@ impl Connection {
                 Ok(Input::End)
             }
             Ok(count) => {
-                self.readable = count == buffer.len() || self.read_closed;
+                self.readable = count == len || self.read_closed;
                 Ok(Input::Bytes(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -314,7 +314,15 @@ impl EventLoop {
             self.leave_unread(key);
             return;
         }
-        match connection.read(&mut self.buffer) {
+        let (mut result, mut filled) = (Ok(Input::Nothing), 0);
+        self.engine.read_into(key, |window| {
+            result = connection.read(window, &mut self.buffer);
+            if let Ok(Input::Bytes(count)) = result {
+                filled = count.min(window.len());
+            }
+            filled
+        });
+        match result {
             Ok(Input::Bytes(count)) => {
                 if let Some(stopping) = &mut self.stopping {
                     stopping.has_read = true;
@@ -324,7 +332,7 @@ impl EventLoop {
                         connection.stop_reading();
                     }
                 }
-                self.engine.receive(key, &self.buffer[..count], now);
+                self.engine.receive(key, &self.buffer[..count - filled], now);
                 // The replies go out at once, while all that is needed for it is in the
                 // cache.
                 if self.engine.take_fresh_output(key) {

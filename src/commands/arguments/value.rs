@@ -2,10 +2,16 @@
 
 use std::io::Write;
 
-use crate::commands::CommandError;
+use bytes::Bytes;
+
+use crate::commands::{CommandError, ServerState};
 use crate::config::Config;
 use crate::keyspace::{Entry, NewValue, Value, WrongType};
 use crate::protocol::number;
+
+/// The part of a buffer that may be lost to a value that is taken over together with
+/// it: one in so many bytes.
+const UNUSED_SHARE: usize = 8;
 
 /// Bytes of the longest number in decimal, `-9223372036854775808`.
 const NUMBER_BYTES_MAX: usize = 20;
@@ -17,6 +23,27 @@ pub(in crate::commands) fn encoded(arg: &[u8]) -> NewValue<'_> {
     match number::parse_i64(arg) {
         Some(number) => NewValue::Int(number),
         None => NewValue::Bytes(arg),
+    }
+}
+
+/// The same; a long argument that makes up most of the buffer it came in is taken
+/// over together with that, and not copied.
+#[inline]
+pub(in crate::commands) fn adopted<'a>(server: &ServerState, arg: &'a [u8]) -> NewValue<'a> {
+    match &server.input {
+        Some(input) => adopted_from(input, arg),
+        None => encoded(arg),
+    }
+}
+
+#[cold]
+fn adopted_from<'a>(input: &Bytes, arg: &'a [u8]) -> NewValue<'a> {
+    let range = input.as_ptr_range();
+    let is_inside = range.contains(&arg.as_ptr());
+    if is_inside && input.len() - arg.len() <= input.len() / UNUSED_SHARE {
+        NewValue::Shared(input.slice_ref(arg))
+    } else {
+        encoded(arg)
     }
 }
 

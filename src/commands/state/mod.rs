@@ -13,6 +13,8 @@ mod turns;
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::histogram::Histogram;
 use super::table::Table;
 use crate::clock::Now;
@@ -63,6 +65,9 @@ pub(crate) struct ServerState {
     pub(crate) refresh_process: fn(&mut ProcessFigures),
     /// Lets time pass.
     pub(crate) sleep: fn(Duration),
+    /// The buffer that the running request came in, if an argument may be taken over
+    /// together with it.
+    pub(crate) input: Option<Bytes>,
     /// Frees large buffers.
     pub(crate) discard: Discard,
     /// The most that `maxclients` may be.
@@ -119,6 +124,7 @@ impl ServerState {
             process,
             refresh_process,
             sleep,
+            input: None,
             discard,
             clients_max,
             rng,

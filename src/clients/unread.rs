@@ -1,0 +1,170 @@
+//! What a client has sent and the server has not run yet.
+
+use crate::protocol::Progress;
+
+/// What has arrived and has not been run.
+///
+/// A large argument that is still arriving has room for all of it, so that it need
+/// not be moved again and again, and the buffer ends with it, so that the value can
+/// be taken over together with the buffer. The client chooses its length, so room
+/// costs nothing until something stands in it: it is not touched, and below
+/// [`Unread::CLAIMED_BYTES_MAX`] of received bytes there is no more of it than that.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Vec<u8>,
+    /// How far the first request in `bytes` has been cut already.
+    pub(crate) progress: Option<Box<Progress>>,
+    /// Bytes that the large argument at the end of `bytes` still lacks; 0 if there is
+    /// none.
+    missing: usize,
+    /// Bytes that the last read has filled of it.
+    last_filled: usize,
+}
+
+impl Unread {
+    /// A request with an argument from this size on, in bytes, has a buffer of its
+    /// own.
+    pub(crate) const LARGE_BYTES_MIN: usize = 32 << 10;
+    /// Room, in bytes, for what a client has announced and of which it has not sent
+    /// as much yet.
+    pub(crate) const CLAIMED_BYTES_MAX: usize = 1 << 20;
+    /// Most bytes that are read into the buffer at once: what the processor's cache
+    /// holds, and what takes well below a millisecond.
+    const WINDOW_BYTES_MAX: usize = 256 << 10;
+    /// What is read into it at least, if it lacks as much.
+    const WINDOW_BYTES_MIN: usize = 16 << 10;
+    /// Most spare room, in bytes, behind a large argument, for shorter ones that
+    /// follow it.
+    const SPARE_BYTES_MAX: usize = 64 << 10;
+    /// The part of a request that is spare room: one in so many bytes.
+    const SPARE_SHARE: usize = 16;
+
+    /// A copy of `bytes`, whose request lacks at least `needed` more.
+    pub(crate) fn new(bytes: &[u8], progress: Option<Box<Progress>>, needed: usize) -> Unread {
+        let mut unread = Unread { bytes: Vec::new(), progress, missing: 0, last_filled: 0 };
+        let is_large = bytes.len() + needed >= Self::LARGE_BYTES_MIN;
+        if !is_large || !unread.reserve(bytes.len() + needed, bytes.len()) {
+            unread.bytes.reserve_exact(bytes.len());
+        }
+        unread.bytes.extend_from_slice(bytes);
+        unread.expect(needed);
+        unread
+    }
+
+    /// The request lacks at least `needed` more bytes. (If that is one, it may as well
+    /// be a line that is unfinished.)
+    pub(crate) fn expect(&mut self, needed: usize) {
+        let is_large = needed > 1 && self.bytes.len() + needed >= Self::LARGE_BYTES_MIN;
+        self.missing = if is_large { needed } else { 0 };
+        self.make_room();
+    }
+
+    /// Whether it ends in an argument of which something is missing, so that nothing
+    /// can be run.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// Appends what belongs to the argument that is arriving, or everything if there
+    /// is none, and gives the rest.
+    pub(crate) fn append<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.missing == 0 {
+            self.bytes.extend_from_slice(bytes);
+            return b"";
+        }
+        let (own, rest) = bytes.split_at(self.missing.min(bytes.len()));
+        self.bytes.extend_from_slice(own);
+        self.missing -= own.len();
+        self.make_room();
+        rest
+    }
+
+    /// Lets `read` fill a part of the argument that is arriving, which may be empty,
+    /// from its front; it says how many bytes it has filled.
+    pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> usize) -> usize {
+        let len = self.bytes.len();
+        let room = self.bytes.capacity() - len;
+        // It has to be zeroed first, which is not to cost more than what is read.
+        let window = (2 * self.last_filled).clamp(Self::WINDOW_BYTES_MIN, Self::WINDOW_BYTES_MAX);
+        self.bytes.resize(len + self.missing.min(window).min(room), 0);
+        let filled = read(&mut self.bytes[len..]);
+        self.bytes.truncate(len + filled);
+        self.missing -= filled;
+        self.last_filled = filled;
+        self.make_room();
+        filled
+    }
+
+    /// Sees to it that there is room for more of the argument, and, when enough of it
+    /// has come, for all.
+    fn make_room(&mut self) {
+        let len = self.bytes.len();
+        if self.missing == 0 || self.bytes.capacity() - len >= self.missing {
+            return;
+        }
+        let is_full = self.bytes.capacity() == len;
+        if (is_full || len >= Self::CLAIMED_BYTES_MAX) && !self.reserve(self.missing, len) {
+            // There is not that much memory. What has arrived fits once more, or the
+            // process cannot go on.
+            self.bytes.reserve(1);
+        }
+    }
+
+    /// Reserves room for `needed` bytes when `received` have arrived; false if the
+    /// memory cannot be had.
+    fn reserve(&mut self, needed: usize, received: usize) -> bool {
+        let total = self.bytes.len() + needed;
+        let spare = (total / Self::SPARE_SHARE).min(Self::SPARE_BYTES_MAX);
+        let claim_max = if received >= Self::CLAIMED_BYTES_MAX {
+            usize::MAX
+        } else {
+            Self::CLAIMED_BYTES_MAX + received
+        };
+        self.bytes.try_reserve_exact((needed + spare).min(claim_max)).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_bounded_by_what_has_been_received() {
+        const ANNOUNCED: usize = 100 << 20;
+        let mut unread = Unread::new(&[b'x'; 100], None, ANNOUNCED);
+        assert!(unread.bytes.capacity() <= 2 * Unread::CLAIMED_BYTES_MAX);
+        let mut moves = 0;
+        let mut address = unread.bytes.as_ptr();
+        while unread.is_waiting() {
+            unread.fill(|window| {
+                assert!((1..=Unread::WINDOW_BYTES_MAX).contains(&window.len()));
+                window.fill(b'y');
+                window.len()
+            });
+            moves += usize::from(unread.bytes.as_ptr() != address);
+            address = unread.bytes.as_ptr();
+        }
+        assert_eq!(unread.bytes.len(), 100 + ANNOUNCED);
+        assert!(unread.bytes.capacity() <= 100 + ANNOUNCED + Unread::SPARE_BYTES_MAX);
+        assert!(moves <= 1, "{moves}");
+    }
+
+    #[test]
+    fn only_what_was_filled_counts_and_the_rest_is_given_back() {
+        let mut unread = Unread::new(&[b'x'; 40_000], None, 10);
+        assert_eq!(unread.fill(|window| window.len().min(0)), 0);
+        assert_eq!(unread.fill(|window| window.len() - 7), 3);
+        assert_eq!((unread.bytes.len(), unread.missing), (40_003, 7));
+        assert_eq!(unread.append(b"12345678"), b"8");
+        assert!(!unread.is_waiting());
+        assert_eq!(unread.append(b"9"), b"");
+        assert!(unread.bytes.ends_with(b"12345679"));
+    }
+
+    #[test]
+    fn small_requests_have_no_window() {
+        let mut unread = Unread::new(b"*1\r\n$5\r\nPI", None, 5);
+        assert!(!unread.is_waiting());
+        assert_eq!(unread.fill(|window| window.len()), 0);
+    }
+}
