@@ -32,7 +32,7 @@ impl Unread {
     /// holds, and what takes well below a millisecond.
     const WINDOW_BYTES_MAX: usize = 256 << 10;
     /// What is read into it at least, if it lacks as much.
-    const WINDOW_BYTES_MIN: usize = 16 << 10;
+    const WINDOW_BYTES_MIN: usize = 64 << 10;
     /// Most spare room, in bytes, behind a large argument, for shorter ones that
     /// follow it.
     const SPARE_BYTES_MAX: usize = 64 << 10;

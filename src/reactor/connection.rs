@@ -12,6 +12,10 @@ use crate::engine::Chunks;
 /// copying a large reply for as long as it is.
 const WRITE_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes that a read of the rest of a large value takes beyond that: small requests,
+/// or the head of the next value, from which its length is learnt.
+const READ_AHEAD_BYTES: usize = 4 << 10;
+
 /// Most pieces of one write.
 const WRITE_CHUNKS_MAX: usize = 64;
 
@@ -89,6 +93,10 @@ impl Connection {
     /// socket gives all it has; another read would only be told so.
     #[inline]
     pub(super) fn read(&mut self, window: &mut [u8], buffer: &mut [u8]) -> io::Result<Input> {
+        // What stands in the buffer is copied if it begins another large value.
+        let ahead = if window.is_empty() { buffer.len() } else { READ_AHEAD_BYTES };
+        let buffer_len = buffer.len().min(ahead);
+        let buffer = &mut buffer[..buffer_len];
         let len = window.len() + buffer.len();
         let count = if window.is_empty() {
             retry_interrupted(|| self.stream.read(buffer))
