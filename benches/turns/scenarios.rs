@@ -193,7 +193,7 @@ pub(crate) fn lag(subject: &mut Subject, sizes: &Sizes) -> Result<Row> {
     }
     lags_us.sort_by(f64::total_cmp);
     Ok(vec![
-        ("events that came within 10 s", Value::Count(lags_us.len() as f64)),
+        ("events by 10 s after the last deadline", Value::Count(lags_us.len() as f64)),
         ("of keys", Value::Count(sizes.lag_keys as f64)),
         ("median of those", Value::Micros(quantile(&lags_us, 0.5))),
         ("99th percentile", Value::Micros(quantile(&lags_us, 0.99))),
