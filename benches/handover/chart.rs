@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{HandOver, thousands, time};
+use super::figures::HandOver;
+use super::shared::figures::{thousands, time};
+use super::shared::picture;
 
 const WIDTH: f64 = 940.0;
 /// Where the axis begins: left of it are the names.
@@ -16,27 +18,16 @@ const STEP: f64 = 24.0;
 const GROUP_HEAD: f64 = 30.0;
 const GROUP_GAP: f64 = 14.0;
 
-const STYLE: &str = "
-  text { font: 13px system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }
-  .page { fill: #ffffff }
-  .title { font-size: 17px; font-weight: 600 }
-  .group { font-weight: 600 }
-  .note, .tick, .value { fill: #57606a; font-size: 12px }
+const LIGHT: &str = "
   .value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px }
-  .grid { stroke: #d8dee4; stroke-width: 1 }
   .ours { fill: #0b7a75 }
   .theirs { fill: #8c6bb1 }
-  .tail { fill-opacity: .38 }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 }
-    .page { fill: #0d1117 }
-    .note, .tick, .value { fill: #9aa4af }
+  .tail { fill-opacity: .38 }";
+
+const DARK: &str = "
     .value { stroke: #0d1117 }
-    .grid { stroke: #30363d }
     .ours { fill: #2fb3ab }
-    .theirs { fill: #a98bd0 }
-  }
-";
+    .theirs { fill: #a98bd0 }";
 
 /// An SVG picture of the medians; `ours` is the system that stands out.
 pub(crate) fn draw(medians: &[HandOver], ours: &str) -> String {
@@ -113,9 +104,10 @@ pub(crate) fn draw(medians: &[HandOver], ours: &str) -> String {
         .expect("a String takes everything");
     }
     let height = bottom + 34.0;
+    let style = picture::style(LIGHT, DARK);
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}" role="img" aria-labelledby="title note">
-<style>{STYLE}</style>
+<style>{style}</style>
 <rect class="page" width="100%" height="100%" rx="8"/>
 <text class="title" id="title" x="24" y="36">From a lock's release to the next owner's grant</text>
 <text class="note" id="note" x="24" y="58">Median, 99th percentile, and requests to the server for each. Logarithmic; shorter is better.</text>

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::shared::figures::{cells, median, thousands, time};
+
 /// What one system needed in one round to hand a lock over, with so many waiting.
 pub(crate) struct HandOver {
     pub(crate) system: &'static str,
@@ -29,32 +31,8 @@ pub(crate) struct Decrement {
     pub(crate) busy: f64,
 }
 
-/// The value below which this share of the values lies.
-pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let rank = (values.len() as f64 * share).ceil() as usize;
-    values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
-/// The middle one of the rounds.
-fn median<T>(rounds: &[&T], value: impl Fn(&T) -> f64) -> f64 {
-    quantile(rounds.iter().map(|round| value(round)).collect(), 0.5)
-}
-
 pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
-}
-
-/// The rounds of each cell, in the order in which the cells first came.
-fn cells<T, K: PartialEq>(all: &[T], key: impl Fn(&T) -> K) -> Vec<Vec<&T>> {
-    let mut cells: Vec<Vec<&T>> = Vec::new();
-    for one in all {
-        match cells.iter_mut().find(|cell| key(cell[0]) == key(one)) {
-            Some(cell) => cell.push(one),
-            None => cells.push(vec![one]),
-        }
-    }
-    cells
 }
 
 /// The median of the rounds of each cell.
@@ -144,30 +122,6 @@ pub(crate) fn csv(hand_overs: &[HandOver], decrements: &[Decrement]) -> String {
             ("server_busy", one.busy),
         ];
         rows("decrement", one.system, one.pipeline, one.round, &row);
-    }
-    text
-}
-
-/// A time with two or three digits and its unit.
-pub(crate) fn time(us: f64) -> String {
-    match us {
-        us if us < 10.0 => format!("{us:.1} us"),
-        us if us < 1e3 => format!("{us:.0} us"),
-        us if us < 1e4 => format!("{:.1} ms", us / 1e3),
-        us if us < 1e6 => format!("{:.0} ms", us / 1e3),
-        us => format!("{:.1} s", us / 1e6),
-    }
-}
-
-/// A whole number with commas.
-pub(crate) fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }

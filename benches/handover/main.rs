@@ -13,9 +13,10 @@ mod chart;
 mod figures;
 mod flood;
 mod meter;
-mod pin;
 mod python;
 mod race;
+#[path = "../support/mod.rs"]
+mod shared;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -25,12 +26,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Arg, ArgAction, Command, value_parser};
-use figures::{Decrement, HandOver, micros, quantile};
+use figures::{Decrement, HandOver, micros};
 use indicatif::{ProgressBar, ProgressStyle};
 use meter::Meter;
-use pin::Pins;
 use python::Python;
 use race::{Race, Way};
+use shared::figures::quantile;
+use shared::pin::Pins;
 use support::process::ServerProcess;
 use support::resp::Reply;
 use support::target::encode;

@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::shared::usage::cpu;
 use super::support::process::ServerProcess;
 use super::support::target::TcpTarget;
 
@@ -53,11 +54,4 @@ impl Meter {
 fn info(connection: &mut TcpTarget, section: &str) -> String {
     let info = connection.call(&["INFO", section]);
     String::from_utf8_lossy(info.text().expect("INFO is text")).into_owned()
-}
-
-/// What the main thread has used, which in both servers does all the work.
-fn cpu(pid: u32) -> io::Result<Duration> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
-    let ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok());
-    ns.map(Duration::from_nanos).ok_or_else(|| io::Error::other("no number in schedstat"))
 }

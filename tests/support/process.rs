@@ -44,6 +44,11 @@ impl ServerProcess {
         self.address
     }
 
+    /// The number that the system knows the process by.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn peer(&self) -> TcpPeer {
         TcpPeer(self.address)
     }

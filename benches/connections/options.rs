@@ -1,0 +1,204 @@
+//! What the user can choose.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::load::{End, Pace};
+use crate::mix::Mix;
+use crate::servers::{Choice, FLOOR};
+
+/// More than fit into one process by the ports of an address.
+const CONNECTIONS_MAX: u64 = 1_000_000;
+
+const SWEEP: &str = "1,10,100,1000,10000,19000";
+const SWEEP_QUICK: &str = "1,50,1000,10000,19000";
+
+/// What this process is to do.
+pub(crate) enum Task {
+    Measure(Box<Options>),
+    /// Be the floor.
+    Floor {
+        port: u16,
+        value_bytes: usize,
+    },
+}
+
+pub(crate) struct Options {
+    pub(crate) servers: Vec<Choice>,
+    pub(crate) connections: Vec<usize>,
+    /// Percent of the connections that send.
+    pub(crate) active: f64,
+    pub(crate) mix: Mix,
+    pub(crate) pipeline: usize,
+    pub(crate) keys: u64,
+    pub(crate) value_bytes: usize,
+    pub(crate) pace: Pace,
+    pub(crate) end: End,
+    pub(crate) rounds: usize,
+    /// Also those servers are filled that were not started here.
+    pub(crate) fill: bool,
+    pub(crate) allow_errors: bool,
+    pub(crate) csv: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
+}
+
+impl Task {
+    /// From the command line; on a mistake there, ends the process with a message.
+    pub(crate) fn read() -> Task {
+        let matches = command().get_matches();
+        match matches.subcommand() {
+            Some((_, floor)) => Task::Floor {
+                port: one(floor, "port"),
+                value_bytes: one::<u64>(floor, "value-bytes") as usize,
+            },
+            None => Task::Measure(Box::new(Options::from(&matches))),
+        }
+    }
+}
+
+impl Options {
+    fn from(matches: &ArgMatches) -> Options {
+        let quick = matches.get_flag("quick");
+        let seconds = matches.get_one("seconds").copied();
+        let seconds = seconds.unwrap_or(if quick { 1.0 } else { 5.0 });
+        let rounds = matches.get_one("rounds").copied();
+        let connections = matches.get_many::<u64>("connections");
+        let connections = match connections {
+            Some(list) => list.map(|count| *count as usize).collect(),
+            None => sweep(if quick { SWEEP_QUICK } else { SWEEP }),
+        };
+        let servers = matches.get_many::<Choice>("server");
+        Options {
+            servers: servers.map_or_else(Choice::defaults, |list| list.cloned().collect()),
+            connections,
+            active: one(matches, "active"),
+            mix: one(matches, "mix"),
+            pipeline: one::<u64>(matches, "pipeline") as usize,
+            keys: one(matches, "keys"),
+            value_bytes: one::<u64>(matches, "value-bytes") as usize,
+            pace: matches.get_one("rate").map_or(Pace::Closed, |rate| Pace::Rate(*rate)),
+            end: match matches.get_one("requests") {
+                Some(requests) => End::Requests(*requests),
+                None => End::After(Duration::from_secs_f64(seconds)),
+            },
+            rounds: rounds.unwrap_or(if quick { 1 } else { 3_u64 }) as usize,
+            fill: matches.get_flag("fill"),
+            allow_errors: matches.get_flag("allow-errors"),
+            csv: matches.get_one("csv").cloned(),
+            svg: matches.get_one("svg").cloned(),
+        }
+    }
+}
+
+fn sweep(list: &str) -> Vec<usize> {
+    list.split(',').filter_map(|count| count.parse().ok()).collect()
+}
+
+/// An argument that has a default or is required.
+fn one<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
+    matches.get_one::<T>(name).expect("it has a default").clone()
+}
+
+fn command() -> Command {
+    let value = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let count = |least: u64, most: u64| value_parser!(u64).range(least..=most);
+    let value_bytes = || {
+        value("value-bytes", "N", "Length of a value")
+            .default_value("64")
+            .value_parser(count(0, 1 << 20))
+    };
+    let floor = Command::new(FLOOR)
+        .hide(true)
+        .arg(value("port", "N", "Port").required(true).value_parser(value_parser!(u16)))
+        .arg(value_bytes());
+    Command::new("connections")
+        .about(
+            "Loads servers that speak the Redis protocol, over 1 to 19,000 connections, and says \
+             what a request costs them.",
+        )
+        .after_help(
+            "The servers have one processor, the load another, and are measured in turn, each \
+             round with fresh ones; the table shows the medians of the rounds, and the largest \
+             of their largest latencies. Processor time and memory are known of servers on this \
+             machine. 'floor' only reads and writes: no server with epoll costs less.",
+        )
+        .arg(
+            value("server", "SERVER", "tollgate, redis-server, valkey-server, floor or NAME=HOST:PORT; again or with commas for several [default: all that are installed]")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .value_parser(Choice::parse),
+        )
+        .arg(
+            value("connections", "LIST", "Connections, each number a point of the sweep [default: 1,10,100,1000,10000,19000]")
+                .value_delimiter(',')
+                .value_parser(count(1, CONNECTIONS_MAX)),
+        )
+        .arg(
+            value("active", "PERCENT", "Share of the connections that send; the others are idle")
+                .default_value("100")
+                .value_parser(|text: &str| number(text, 0.001, 100.0)),
+        )
+        .arg(
+            value("mix", "LIST", "Kinds of requests with their weights: get, set, decrifpos, lock (acquired and released)")
+                .default_value("get=90,set=10")
+                .value_parser(Mix::parse),
+        )
+        .arg(
+            value("pipeline", "N", "Requests that a connection sends at once")
+                .default_value("1")
+                .value_parser(count(1, 10_000)),
+        )
+        .arg(
+            value("keys", "N", "Different keys, chosen at random")
+                .default_value("1000000")
+                .value_parser(count(1, 1_000_000_000)),
+        )
+        .arg(value_bytes())
+        .arg(
+            value("rate", "N", "Requests a second in all, on a fixed schedule from which latencies are counted [default: each connection sends when it is answered]")
+                .value_parser(|text: &str| number(text, 0.1, 1e9)),
+        )
+        .arg(
+            value("seconds", "N", "Length of each measurement [default: 5]")
+                .value_parser(|text: &str| number(text, 0.01, 86_400.0)),
+        )
+        .arg(
+            value("requests", "N", "Requests of each measurement, instead of a time")
+                .conflicts_with("seconds")
+                .value_parser(count(1, 1_000_000_000_000)),
+        )
+        .arg(value("rounds", "N", "Rounds [default: 3]").value_parser(count(1, 1_000)))
+        .arg(
+            Arg::new("fill").long("fill").action(ArgAction::SetTrue).help(
+                "Store the keys first also in servers given by their address; those started here \
+                 are always filled",
+            ),
+        )
+        .arg(
+            Arg::new("allow-errors")
+                .long("allow-errors")
+                .action(ArgAction::SetTrue)
+                .help("Count replies that are errors instead of failing"),
+        )
+        .arg(value("csv", "FILE", "Write every round's figures to this file").value_parser(value_parser!(PathBuf)))
+        .arg(value("svg", "FILE", "Draw requests/s and p99 over the connections into this file").value_parser(value_parser!(PathBuf)))
+        .arg(
+            Arg::new("quick")
+                .long("quick")
+                .action(ArgAction::SetTrue)
+                .help("One round of a second a point: to see that all works, not to quote"),
+        )
+        // What cargo says to every benchmark.
+        .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
+        .subcommand(floor)
+        .disable_help_subcommand(true)
+}
+
+fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("not a number from {least} to {most}"))
+}
