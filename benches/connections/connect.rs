@@ -60,16 +60,13 @@ fn connect(address: SocketAddr, number: usize) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// To a server on this machine the connections come from 127.0.0.2, .3 and so on;
-/// to another one from wherever the system says.
+/// To a server on this machine, where a connection comes from if that is not left to
+/// the system: 127.0.0.2, .3 and so on. (Redis takes those as local in no
+/// `protected-mode`, so that few connections do without.)
 pub(crate) fn source(address: SocketAddr, number: usize) -> Option<Ipv4Addr> {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_loopback() => {
-            let last = u8::try_from(number / PORTS_EACH).map_or(254, |at| at.min(252) + 2);
-            Some(Ipv4Addr::new(127, 0, 0, last))
-        }
-        _ => None,
-    }
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let others = u8::try_from(number / PORTS_EACH).unwrap_or(u8::MAX);
+    (ip.is_loopback() && others > 0).then(|| Ipv4Addr::new(127, 0, 0, others.saturating_add(1)))
 }
 
 fn ping(stream: &mut TcpStream) -> io::Result<()> {

@@ -119,8 +119,9 @@ impl Bench {
         for choice in self.options.servers.clone() {
             self.bar.set_message(format!("round {round}: {} starts", choice.name));
             let named = |error| format!("{}: {error}", choice.name);
+            let most = self.options.connections.iter().copied().max().unwrap_or(0);
             let server =
-                choice.start(self.pins.as_ref(), self.options.value_bytes).map_err(named)?;
+                choice.start(self.pins.as_ref(), most, self.options.value_bytes).map_err(named)?;
             if let Some(error) = server.refusal(&batches).map_err(named)? {
                 self.bar.suspend(|| eprintln!("{} is not measured: {error}", choice.name));
                 self.options.servers.retain(|other| *other != choice);

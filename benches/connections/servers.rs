@@ -20,6 +20,9 @@ pub(crate) const FLOOR: &str = "floor";
 /// What can be started as `redis-server` is.
 const REDIS_LIKE: [&str; 2] = ["redis-server", "valkey-server"];
 
+/// Clients that a server has room for beside the load.
+const OTHER_CLIENTS: usize = 20;
+
 /// Keys that are stored at once.
 const FILL_BATCH: u64 = 1_000;
 
@@ -75,10 +78,16 @@ impl Choice {
         !matches!(self.origin, Origin::Address(_))
     }
 
-    pub(crate) fn start(&self, pins: Option<&Pins>, value_bytes: usize) -> io::Result<Server> {
+    /// Starts it, if it is one to be started, for up to so many connections.
+    pub(crate) fn start(
+        &self,
+        pins: Option<&Pins>,
+        connections: usize,
+        value_bytes: usize,
+    ) -> io::Result<Server> {
         let process = match self.origin {
             Origin::Address(_) => None,
-            _ => Some(Pins::start(pins, || self.start_process(value_bytes))??),
+            _ => Some(Pins::start(pins, || self.start_process(connections, value_bytes))??),
         };
         let address = match (&self.origin, &process) {
             (Origin::Address(address), _) => *address,
@@ -92,9 +101,10 @@ impl Choice {
         Ok(Server { choice: self.clone(), address, pid, _process: process })
     }
 
-    fn start_process(&self, value_bytes: usize) -> io::Result<ServerProcess> {
+    fn start_process(&self, connections: usize, value_bytes: usize) -> io::Result<ServerProcess> {
+        let clients_max = (connections + OTHER_CLIENTS).to_string();
         match self.origin {
-            Origin::Tollgate => Ok(tollgate::start_with(&["--maxclients", "20000"])),
+            Origin::Tollgate => Ok(tollgate::start_with(&["--maxclients", &clients_max])),
             Origin::Floor => {
                 let program = std::env::current_exe()?;
                 ServerProcess::start(|port| {
@@ -109,7 +119,7 @@ impl Choice {
                 command
                     .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
                     .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-                    .args(["--maxclients", "20000"])
+                    .args(["--maxclients", &clients_max, "--protected-mode", "no"])
                     .stderr(Stdio::null());
                 command
             }),
