@@ -355,12 +355,13 @@ impl Run<'_> {
         if let (Some(schedule), End::After(length)) = (&self.schedule, self.end) {
             // However early the last one was: the rate is over the whole time.
             time = time.max(length - GRACE);
+            let requests = self.batches.requests_a_batch().round() as u64;
             for (who, connection) in self.connections[..active].iter().enumerate() {
                 let owed = schedule.owed(who, connection.sent);
                 unsent += owed;
                 for nth in connection.sent..connection.sent + owed {
                     let waited = length.saturating_sub(schedule.intended(who, nth));
-                    self.latencies.saturating_record(waited.as_nanos() as u64);
+                    self.latencies.saturating_record_n(waited.as_nanos() as u64, requests);
                 }
             }
         }

@@ -229,7 +229,7 @@ impl Bench {
     fn show(&self) -> Result<()> {
         let mut medians = report::medians(&self.points);
         medians.sort_by_key(|point| point.connections);
-        println!("{}\n\n{}", self.setting(), report::table(&medians));
+        print!("{}\n\n{}", self.setting(), report::table(&medians));
         eprint!("{}", report::warnings(&medians));
         if let Some(path) = &self.options.csv {
             std::fs::write(path, report::csv(&self.points))?;
