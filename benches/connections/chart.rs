@@ -1,5 +1,5 @@
-//! Throughput and latency over the number of connections, as a picture: two panels
-//! above each other with the same logarithmic axis.
+//! Throughput, latency and processor time over the number of connections, as a
+//! picture: panels above each other with the same logarithmic axis.
 
 use std::fmt::Write as _;
 
@@ -13,11 +13,11 @@ const LEFT: f64 = 104.0;
 const RIGHT: f64 = 900.0;
 const LEGEND: f64 = 86.0;
 const FIRST_PANEL: f64 = 136.0;
-const PANEL: f64 = 200.0;
+const PANEL: f64 = 180.0;
 const PANEL_GAP: f64 = 58.0;
-const HEIGHT: f64 = FIRST_PANEL + 2.0 * PANEL + PANEL_GAP + 62.0;
+const FOOT: f64 = 62.0;
 
-/// Lines across the panel of the throughput, about.
+/// Lines across a linear panel, about.
 const STEPS: f64 = 4.0;
 
 /// Ticks closer than this would write over each other.
@@ -45,6 +45,76 @@ const DARK: &str = "
 const FIRST_COLOUR: usize = 2;
 const COLOURS: usize = 6;
 
+/// One figure of all servers.
+struct Panel {
+    head: &'static str,
+    value: fn(&Point) -> f64,
+    is_logarithmic: bool,
+    label: fn(f64) -> String,
+}
+
+const PANELS: [Panel; 3] = [
+    Panel {
+        head: "requests/s",
+        value: |point| point.requests_per_s,
+        is_logarithmic: false,
+        label: thousands,
+    },
+    Panel {
+        head: "99th percentile of the latency, logarithmic",
+        value: |point| point.p99_us.max(1.0),
+        is_logarithmic: true,
+        label: |us| time(us).replace(".0 ", " "),
+    },
+    Panel {
+        head: "the server's processor time a request",
+        value: |point| point.server_cpu_us,
+        is_logarithmic: false,
+        label: |us| format!("{us} us"),
+    },
+];
+
+impl Panel {
+    fn scale(&self, medians: &[Point]) -> Scale {
+        let values = || medians.iter().map(self.value).filter(|value| value.is_finite());
+        let most = values().fold(f64::MIN_POSITIVE, f64::max);
+        if self.is_logarithmic {
+            let first = values().fold(most, f64::min).log10().floor();
+            return Scale::Decades { first, last: most.log10().ceil().max(first + 1.0) };
+        }
+        let step = round_step(most / STEPS);
+        Scale::Steps { step, count: (most / step).ceil() }
+    }
+}
+
+/// What the height in a panel stands for.
+enum Scale {
+    Steps { step: f64, count: f64 },
+    Decades { first: f64, last: f64 },
+}
+
+impl Scale {
+    /// The values that have a line across.
+    fn levels(&self) -> Vec<f64> {
+        match self {
+            Scale::Steps { step, count } => {
+                (0..=*count as u32).map(|at| f64::from(at) * step).collect()
+            }
+            Scale::Decades { first, last } => {
+                (*first as i32..=*last as i32).map(|power| 10f64.powi(power)).collect()
+            }
+        }
+    }
+
+    fn y(&self, top: f64, value: f64) -> f64 {
+        let share = match self {
+            Scale::Steps { step, count } => value / (step * count),
+            Scale::Decades { first, last } => (value.log10() - first) / (last - first),
+        };
+        top + PANEL * (1.0 - share)
+    }
+}
+
 /// An SVG picture of the medians; `setting` says what was requested.
 pub(crate) fn draw(medians: &[Point], setting: &str) -> String {
     let mut servers: Vec<&str> = Vec::new();
@@ -61,40 +131,34 @@ pub(crate) fn draw(medians: &[Point], setting: &str) -> String {
     let axis = Axis::new(&counts);
     let mut picture = Picture { svg: String::new(), classes: classes(&servers) };
     picture.legend(&servers);
-
-    let most = medians.iter().map(|point| point.requests_per_s).fold(1.0, f64::max);
-    let step = round_step(most / STEPS);
-    let lines = (most / step).ceil().max(1.0);
-    let top = FIRST_PANEL;
-    let y = |rate: f64| top + PANEL * (1.0 - rate / (lines * step));
-    picture.head(top, "requests/s");
-    for line in 0..=lines as usize {
-        let rate = line as f64 * step;
-        picture.level(y(rate), &thousands(rate));
+    let panels: Vec<&Panel> = PANELS
+        .iter()
+        .filter(|panel| medians.iter().any(|point| (panel.value)(point).is_finite()))
+        .collect();
+    let mut top = FIRST_PANEL;
+    for panel in &panels {
+        let scale = panel.scale(medians);
+        picture.levels(panel, &scale, top);
+        picture.verticals(top, &counts, &axis);
+        let y = |point: &Point| scale.y(top, (panel.value)(point));
+        picture.curves(medians, &servers, &axis, y);
+        top += PANEL + PANEL_GAP;
     }
-    picture.verticals(top, &counts, &axis, false);
-    picture.curves(medians, &servers, &axis, |point| y(point.requests_per_s));
-
-    let top = FIRST_PANEL + PANEL + PANEL_GAP;
-    let latencies = || medians.iter().map(|point| point.p99_us.max(1.0).log10());
-    let first = latencies().fold(f64::INFINITY, f64::min).floor();
-    let last = latencies().fold(first + 1.0, f64::max).ceil();
-    let y = |us: f64| top + PANEL * (last - us.max(1.0).log10()) / (last - first);
-    picture.head(top, "99th percentile of the latency, logarithmic");
-    for decade in first as i32..=last as i32 {
-        let us = 10f64.powi(decade);
-        picture.level(y(us), &time(us).replace(".0 ", " "));
-    }
-    picture.verticals(top, &counts, &axis, true);
-    picture.curves(medians, &servers, &axis, |point| y(point.p99_us));
+    let bottom = top - PANEL_GAP;
+    picture.put(format_args!(
+        r#"<text class="note" x="{:.1}" y="{:.1}" text-anchor="middle">connections, logarithmic</text>"#,
+        (LEFT + RIGHT) / 2.0,
+        bottom + 42.0
+    ));
+    let height = bottom + FOOT;
 
     let style = picture::style(LIGHT, DARK);
     let (svg, setting) = (picture.svg, escaped(setting));
     format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT:.0}" width="{WIDTH}" height="{HEIGHT:.0}" role="img" aria-labelledby="title note">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}" role="img" aria-labelledby="title note">
 <style>{style}</style>
 <rect class="page" width="100%" height="100%" rx="8"/>
-<text class="title" id="title" x="24" y="36">Requests and latency over the number of connections</text>
+<text class="title" id="title" x="24" y="36">Requests, latency and processor time over the number of connections</text>
 <text class="note" id="note" x="24" y="58">{setting}</text>
 {svg}</svg>
 "#
@@ -151,25 +215,25 @@ impl Picture {
         }
     }
 
-    fn head(&mut self, top: f64, text: &str) {
-        self.put(format_args!(r#"<text class="group" x="24" y="{}">{text}</text>"#, top - 14.0));
+    /// What a panel shows, and lines across it with what they stand for.
+    fn levels(&mut self, panel: &Panel, scale: &Scale, top: f64) {
+        let head = panel.head;
+        self.put(format_args!(r#"<text class="group" x="24" y="{}">{head}</text>"#, top - 14.0));
+        for value in scale.levels() {
+            let (y, label) = (scale.y(top, value), (panel.label)(value));
+            self.put(format_args!(
+                r#"<line class="grid" x1="{LEFT}" y1="{y:.1}" x2="{RIGHT}" y2="{y:.1}"/>"#
+            ));
+            self.put(format_args!(
+                r#"<text class="tick" x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
+                LEFT - 10.0,
+                y + 4.0
+            ));
+        }
     }
 
-    /// A line across, with what it stands for.
-    fn level(&mut self, y: f64, label: &str) {
-        self.put(format_args!(
-            r#"<line class="grid" x1="{LEFT}" y1="{y:.1}" x2="{RIGHT}" y2="{y:.1}"/>"#
-        ));
-        self.put(format_args!(
-            r#"<text class="tick" x="{}" y="{:.1}" text-anchor="end">{label}</text>"#,
-            LEFT - 10.0,
-            y + 4.0
-        ));
-    }
-
-    /// A line for each number of connections; the name of the axis if it is the last
-    /// panel.
-    fn verticals(&mut self, top: f64, counts: &[usize], axis: &Axis, is_last: bool) {
+    /// A line for each number of connections.
+    fn verticals(&mut self, top: f64, counts: &[usize], axis: &Axis) {
         let bottom = top + PANEL;
         let mut free_from = f64::NEG_INFINITY;
         for count in counts {
@@ -186,12 +250,6 @@ impl Picture {
                 ));
             }
         }
-        if is_last {
-            let (x, y) = ((LEFT + RIGHT) / 2.0, bottom + 42.0);
-            self.put(format_args!(
-                r#"<text class="note" x="{x:.1}" y="{y:.1}" text-anchor="middle">connections, logarithmic</text>"#
-            ));
-        }
     }
 
     fn curves(
@@ -204,6 +262,8 @@ impl Picture {
         for (at, server) in servers.iter().enumerate().rev() {
             let mut points: Vec<&Point> =
                 medians.iter().filter(|point| point.server == *server).collect();
+            // What is not known is not drawn.
+            points.retain(|point| y(point).is_finite());
             points.sort_by_key(|point| point.connections);
             let places: Vec<(f64, f64)> =
                 points.iter().map(|point| (axis.x(point.connections), y(point))).collect();

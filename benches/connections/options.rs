@@ -116,6 +116,7 @@ fn command() -> Command {
         .arg(value("port", "N", "Port").required(true).value_parser(value_parser!(u16)))
         .arg(value_bytes());
     Command::new("connections")
+        .bin_name("cargo bench --bench connections --")
         .about(
             "Loads servers that speak the Redis protocol, over 1 to 19,000 connections, and says \
              what a request costs them.",

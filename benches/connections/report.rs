@@ -66,7 +66,7 @@ const HEADS: [&str; 12] = [
     "p99.9",
     "max",
     "server us/request",
-    "of the floor's",
+    "times the floor",
     "load us/request",
     "server, load busy",
     "memory",
