@@ -67,6 +67,9 @@ fn main() -> ExitCode {
 fn measure(mut options: Options) -> Result<()> {
     let wanted = options.connections.iter().copied().max().unwrap_or(0);
     let most = support::crowd::fitting(wanted);
+    for count in options.connections.iter().filter(|count| **count > most) {
+        eprintln!("{} connections are left out", thousands(*count as f64));
+    }
     options.connections.retain(|count| *count <= most);
     if options.connections.is_empty() {
         return Err("so many connections do not fit into the limit on open files".into());

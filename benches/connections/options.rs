@@ -125,18 +125,30 @@ fn command() -> Command {
             "The servers have one processor, the load another, and are measured in turn, each \
              round with fresh ones; the table shows the medians of the rounds, and the largest \
              of their largest latencies. Processor time and memory are known of servers on this \
-             machine. 'floor' only reads and writes: no server with epoll costs less.",
+             machine. 'floor' only reads and writes: no server with epoll costs less. \
+             With --rate the load does not sleep for less than a millisecond, which is in its \
+             own processor time.",
         )
         .arg(
-            value("server", "SERVER", "tollgate, redis-server, valkey-server, floor or NAME=HOST:PORT; again or with commas for several [default: all that are installed]")
-                .action(ArgAction::Append)
-                .value_delimiter(',')
-                .value_parser(Choice::parse),
+            value(
+                "server",
+                "SERVER",
+                "tollgate, redis-server, valkey-server, floor or NAME=HOST:PORT; again \
+                 or with commas for several [default: all that are installed]",
+            )
+            .action(ArgAction::Append)
+            .value_delimiter(',')
+            .value_parser(Choice::parse),
         )
         .arg(
-            value("connections", "LIST", "Connections, each number a point of the sweep [default: 1,10,100,1000,10000,19000]")
-                .value_delimiter(',')
-                .value_parser(count(1, CONNECTIONS_MAX)),
+            value(
+                "connections",
+                "LIST",
+                "Connections, each number a point of the sweep [default: \
+                 1,10,100,1000,10000,19000]",
+            )
+            .value_delimiter(',')
+            .value_parser(count(1, CONNECTIONS_MAX)),
         )
         .arg(
             value("active", "PERCENT", "Share of the connections that send; the others are idle")
@@ -144,9 +156,14 @@ fn command() -> Command {
                 .value_parser(|text: &str| number(text, 0.001, 100.0)),
         )
         .arg(
-            value("mix", "LIST", "Kinds of requests with their weights: get, set, decrifpos, lock (acquired and released)")
-                .default_value("get=90,set=10")
-                .value_parser(Mix::parse),
+            value(
+                "mix",
+                "LIST",
+                "Kinds of requests with their weights: get, set, decrifpos, lock \
+                 (acquired and released)",
+            )
+            .default_value("get=90,set=10")
+            .value_parser(Mix::parse),
         )
         .arg(
             value("pipeline", "N", "Requests that a connection sends at once")
@@ -160,8 +177,13 @@ fn command() -> Command {
         )
         .arg(value_bytes())
         .arg(
-            value("rate", "N", "Requests a second in all, on a fixed schedule from which latencies are counted [default: each connection sends when it is answered]")
-                .value_parser(|text: &str| number(text, 0.1, 1e9)),
+            value(
+                "rate",
+                "N",
+                "Requests a second in all, on a fixed schedule from which latencies are \
+                 counted [default: each connection sends when it is answered]",
+            )
+            .value_parser(|text: &str| number(text, 0.1, 1e9)),
         )
         .arg(
             value("seconds", "N", "Length of each measurement [default: 5]")
@@ -173,20 +195,24 @@ fn command() -> Command {
                 .value_parser(count(1, 1_000_000_000_000)),
         )
         .arg(value("rounds", "N", "Rounds [default: 3]").value_parser(count(1, 1_000)))
-        .arg(
-            Arg::new("fill").long("fill").action(ArgAction::SetTrue).help(
-                "Store the keys first also in servers given by their address; those started here \
+        .arg(Arg::new("fill").long("fill").action(ArgAction::SetTrue).help(
+            "Store the keys first also in servers given by their address; those started here \
                  are always filled",
-            ),
-        )
+        ))
         .arg(
             Arg::new("allow-errors")
                 .long("allow-errors")
                 .action(ArgAction::SetTrue)
                 .help("Count replies that are errors instead of failing"),
         )
-        .arg(value("csv", "FILE", "Write every round's figures to this file").value_parser(value_parser!(PathBuf)))
-        .arg(value("svg", "FILE", "Draw requests/s and p99 over the connections into this file").value_parser(value_parser!(PathBuf)))
+        .arg(
+            value("csv", "FILE", "Write every round's figures to this file")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            value("svg", "FILE", "Draw requests/s, p99 and processor time into this file")
+                .value_parser(value_parser!(PathBuf)),
+        )
         .arg(
             Arg::new("quick")
                 .long("quick")
