@@ -2,6 +2,7 @@
 //! subscriptions, output and counters. Nothing here runs a command or touches
 //! a key.
 
+mod ages;
 mod client;
 mod output;
 pub(crate) mod pubsub;
@@ -9,11 +10,12 @@ pub(crate) mod tracking;
 mod transaction;
 mod unread;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use crate::config::{Config, OutputBufferLimit, OutputBufferLimits};
+use ages::Ages;
 pub use client::Peer;
 pub(crate) use client::{Client, Closing, Parked, ReplyMode, Wake};
 use output::BufferPool;
@@ -31,7 +33,7 @@ pub type ClientKey = usize;
 pub(crate) struct Clients {
     slots: Vec<Option<Box<Client>>>,
     /// CLIENT LIST goes by age, CLIENT KILL and UNBLOCK by number.
-    by_id: BTreeMap<u64, ClientKey>,
+    by_id: Ages,
     next_id: u64,
     pubsub: PubSub,
     trackers: Trackers,
@@ -46,8 +48,9 @@ pub(crate) struct Clients {
     /// Clients closed because they did not read their output.
     pub(crate) output_limit_closes: u64,
     /// Clients whose unread output has gone beyond its soft limit, with their
-    /// ids; the engine closes them when that has lasted too long.
-    pub(crate) soft_limited: Vec<(ClientKey, u64)>,
+    /// ids and since when, on the monotonic axis, if that is known already; the
+    /// engine closes them when that has lasted too long.
+    pub(crate) soft_limited: Vec<(ClientKey, u64, Option<Duration>)>,
     /// Waiting clients, with their ids, whose waits a command has ended; the
     /// engine runs their commands again.
     unblocked: VecDeque<(ClientKey, u64)>,
@@ -58,7 +61,7 @@ impl Clients {
     pub(crate) fn new(buffers_max: usize) -> Clients {
         Clients {
             slots: Vec::new(),
-            by_id: BTreeMap::new(),
+            by_id: Ages::default(),
             next_id: 1,
             pubsub: PubSub::default(),
             trackers: Trackers::default(),
@@ -84,7 +87,7 @@ impl Clients {
         assert!(self.slots[key].is_none(), "client place {key} is taken");
         let id = self.next_id;
         self.next_id += 1;
-        self.by_id.insert(id, key);
+        self.by_id.push(id, key);
         self.slots[key] = Some(Box::new(Client::new(id, peer, authenticated, at)));
     }
 
@@ -94,7 +97,7 @@ impl Clients {
         self.forget_tracking(key);
         let mut client = self.slots.get_mut(key)?.take()?;
         client.output.discard(&mut self.pool);
-        self.by_id.remove(&client.id);
+        self.by_id.remove(client.id);
         if client.monitor {
             self.monitors.retain(|&monitor| monitor != key);
         }
@@ -108,7 +111,7 @@ impl Clients {
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_id.len() == 0
     }
 
     /// The client in this place.
@@ -140,12 +143,12 @@ impl Clients {
 
     /// The place of the client with this CLIENT ID.
     pub(crate) fn by_id(&self, id: u64) -> Option<ClientKey> {
-        self.by_id.get(&id).copied()
+        self.by_id.get(id)
     }
 
     /// All clients, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ClientKey, &Client)> {
-        self.by_id.values().map(|&key| (key, &self[key]))
+        self.by_id.keys().map(|key| (key, &self[key]))
     }
 
     /// Subscriptions, by name.
@@ -233,7 +236,7 @@ impl Clients {
             self.close_over_limit(key, bytes);
         } else if limit.soft_is_exceeded_by(bytes) && !client.output.soft_listed {
             client.output.soft_listed = true;
-            self.soft_limited.push((key, client.id));
+            self.soft_limited.push((key, client.id, None));
         }
     }
 

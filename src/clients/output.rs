@@ -1,7 +1,5 @@
 //! Replies on their way to one client.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::protocol::{Chunks, OutBuffer};
@@ -13,8 +11,6 @@ use crate::protocol::{Chunks, OutBuffer};
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     buffer: OutBuffer,
-    /// Since when the soft limit has been exceeded, on the monotonic axis.
-    pub(crate) over_soft_since: Option<Duration>,
     /// It stands in the list of outputs beyond their soft limit.
     pub(crate) soft_listed: bool,
     /// Nothing more is sent: see [`Output::discard`].

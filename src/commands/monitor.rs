@@ -42,7 +42,7 @@ pub(super) fn feed(context: &mut Context<'_>, command: &Command, args: Args<'_>)
         context.now.unix_s(),
         context.now.unix_us % 1_000_000,
         context.db.index(),
-        Peer::print(client.peer.addr)
+        Peer::print(client.peer().addr)
     )
     .into_bytes();
     for (index, arg) in args.iter().enumerate() {

@@ -137,7 +137,7 @@ pub(super) fn record(context: &mut Context<'_>, command: &Command, args: Args<'_
         kept.push(format!("... ({} more arguments)", args.len() - shown).into_bytes().into());
     }
     let client = &context.clients[context.me];
-    let (addr, name) = (Peer::print(client.peer.addr), shortened(client.name()));
+    let (addr, name) = (Peer::print(client.peer().addr), shortened(client.name()));
     let log = &mut context.server.slow_log;
     let id = log.next_id;
     log.next_id += 1;

@@ -116,7 +116,7 @@ impl Engine {
     fn allows_protected(&self, client: &Client) -> bool {
         match self.config.enable_debug_command {
             Allowed::No => false,
-            Allowed::Local => client.peer.is_local(),
+            Allowed::Local => client.peer().is_local(),
             Allowed::Yes => true,
         }
     }

@@ -217,7 +217,7 @@ impl Engine {
     pub fn receive(&mut self, key: ClientKey, bytes: &[u8], now: Now) {
         self.set_now(now, Stage::Requests);
         let Some(client) = self.clients.get_mut(key) else { return };
-        client.active_at = now.monotonic;
+        client.set_active_at(now.monotonic);
         client.input_bytes += bytes.len() as u64;
         self.server.stats.input_bytes += bytes.len() as u64;
         if client.is_closing() {

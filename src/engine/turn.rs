@@ -587,7 +587,7 @@ impl Engine {
                 client.parked.is_none()
                     && client.subscriptions.is_none()
                     && !client.monitor
-                    && self.now.monotonic.saturating_sub(client.active_at) > timeout
+                    && self.now.monotonic.saturating_sub(client.active_at()) > timeout
             })
             .map(|(key, _)| key)
             .collect();
@@ -602,18 +602,18 @@ impl Engine {
     fn close_over_soft_limit(&mut self) {
         let now = self.now.monotonic;
         let mut listed = std::mem::take(&mut self.clients.soft_limited);
-        listed.retain(|&(key, id)| {
+        listed.retain_mut(|(key, id, since)| {
+            let (key, id) = (*key, *id);
             let Some(client) = self.clients.get(key).filter(|client| client.id == id) else {
                 return false;
             };
             let limit = self.clients.output_limit(client);
             let output = &mut self.clients[key].output;
             if !limit.soft_is_exceeded_by(output.len()) {
-                output.over_soft_since = None;
                 output.soft_listed = false;
                 return false;
             }
-            let since = *output.over_soft_since.get_or_insert(now);
+            let since = *since.get_or_insert(now);
             if now.saturating_sub(since) < Duration::from_secs(u64::from(limit.soft_seconds)) {
                 return true;
             }

@@ -44,7 +44,7 @@ impl Engine {
         match client.parked.take() {
             Some(Parked::Waiting { deadline }) => {
                 // It was not idle while it waited.
-                client.active_at = self.now.monotonic;
+                client.set_active_at(self.now.monotonic);
                 if let Some((_, Some(ticket))) = self.waits.remove(&(deadline, client.id)) {
                     self.keyspace.waiters().leave(ticket);
                 }

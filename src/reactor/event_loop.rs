@@ -27,6 +27,11 @@ const EVENTS_MAX: usize = 1_024;
 /// output for others. What is left then is sent in the next turn.
 const OUTPUT_ROUNDS_MAX: usize = 4;
 
+/// Connections that there is room for from the start. The memory is not touched
+/// before they come; growing by and by would leave copies behind that the
+/// allocator keeps.
+const CONNECTIONS_RESERVED_MAX: usize = 1 << 16;
+
 /// Longest sleep while a key has a deadline. The deadline is in Unix time, and
 /// the sleep is not: a clock that is stepped forward, or a machine that was
 /// suspended, makes the deadline pass earlier than was computed, and nothing
@@ -99,6 +104,7 @@ impl EventLoop {
         };
         let buffer = vec![0; config.client_read_bytes].into_boxed_slice();
         let log_level = role.sets_log_level().then_some(config.loglevel);
+        let reserved = (config.maxclients as usize).min(CONNECTIONS_RESERVED_MAX);
         let now = clock::now();
         let engine = Engine::new(config, environment, now);
         EventLoop {
@@ -107,7 +113,7 @@ impl EventLoop {
             acceptor,
             signals,
             stop,
-            connections: Slab::new(),
+            connections: Slab::with_capacity(reserved),
             buffer,
             to_read: VecDeque::new(),
             unblocked: Vec::new(),

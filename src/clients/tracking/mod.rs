@@ -329,7 +329,7 @@ impl Clients {
         self.broadcast();
         self.forget_some(keys_max, budget);
         let Clients { trackers, by_id, .. } = self;
-        trackers.table.tidy(budget, |id| by_id.contains_key(&id));
+        trackers.table.tidy(budget, |id| by_id.get(id).is_some());
         trackers.are_active =
             trackers.count > 0 || trackers.table.len() > 0 || trackers.table.is_untidy();
     }

@@ -129,9 +129,9 @@ fn close_all(context: &mut Context<'_>, filter: &Filter) -> usize {
             && !client.is_closing()
             && filter.id.is_none_or(|id| id == client.id)
             && filter.of_type.is_none_or(|of_type| of_type == ClientType::of(client))
-            && now.saturating_sub(client.connected_at) >= filter.age_min
-            && is_at(&filter.addr, client.peer.addr)
-            && is_at(&filter.laddr, client.peer.laddr)
+            && now.saturating_sub(client.connected_at()) >= filter.age_min
+            && is_at(&filter.addr, client.peer().addr)
+            && is_at(&filter.laddr, client.peer().laddr)
     };
     let keys: Vec<ClientKey> = context
         .clients

@@ -88,8 +88,8 @@ fn write_lines(lines: &mut Vec<u8>, context: &Context<'_>, wanted: impl Fn(&Clie
 
 /// Fields and their order are those of Redis 7.2.
 fn write_line(line: &mut Vec<u8>, client: &Client, now: Now) {
-    let age = now.monotonic.saturating_sub(client.connected_at).as_secs();
-    let idle = now.monotonic.saturating_sub(client.active_at).as_secs();
+    let age = now.monotonic.saturating_sub(client.connected_at()).as_secs();
+    let idle = now.monotonic.saturating_sub(client.active_at()).as_secs();
     let count = |kind| client.subscriptions.as_ref().map_or(0, |own| own.count(kind));
     let transaction = client.transaction.as_deref();
     let queued = transaction.map_or(-1, |transaction| transaction.len() as i64);
@@ -112,9 +112,9 @@ fn write_line(line: &mut Vec<u8>, client: &Client, now: Now) {
         format_args!(
             "id={} addr={} laddr={} fd={} name=",
             client.id,
-            Peer::print(client.peer.addr),
-            Peer::print(client.peer.laddr),
-            client.peer.fd
+            Peer::print(client.peer().addr),
+            Peer::print(client.peer().laddr),
+            client.peer().fd
         ),
     );
     line.extend_from_slice(client.name());
