@@ -1,39 +1,46 @@
 //! The hash table of the keyspace, which never rehashes as a whole.
 //!
 //! Extendible hashing: a directory, indexed by the top bits of a hash, points
-//! to segments of 512 slots. A segment that is full splits alone, into two
-//! that are one bit deeper; two that have become nearly empty merge again. A
-//! lookup reads one word of the directory, one cache line of slots and the
-//! entry.
+//! to segments of 39 or 55 buckets. A small segment that is full becomes a large
+//! one; a large one splits alone, into two small ones that are one bit deeper. Two
+//! that have become nearly empty merge again. A lookup reads one word of the
+//! directory, one cache line of slots and the entry.
 //!
-//! What an operation costs at most: a split reads the 512 keys of one segment;
-//! a merge moves [`MERGE_ENTRIES_MAX`] pointers a level. When the directory
+//! What an operation costs at most: growing, splitting and merging read the keys
+//! of one segment, or of two that are nearly empty: 350, more or less. When the directory
 //! doubles or halves, its pointers are copied, which is one for about every 150
 //! keys: half a megabyte at ten million keys, and it happens once in so many
 //! inserts that it never shows. Nothing else grows with the table.
 
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range, RangeInclusive};
 
 use super::entry::{Entry, EntryRef, prefetch};
 pub(crate) use dismantle::Dismantle;
 use link::Link;
-use segment::{BUCKET_BITS, BUCKETS, SLOTS, Segment, Slot, home};
+use segment::{Segment, Size, Slot};
+use spill::Spill;
 
 mod dismantle;
 mod link;
 mod segment;
+mod spill;
 
-/// The deepest that a segment may be. So a home bucket is always addressed by
-/// the top 32 bits of a hash, which is all that an expiry index keeps. It
-/// allows for ten thousand million keys.
-const DEPTH_MAX: u32 = 32 - BUCKET_BITS;
+/// The deepest that a segment may be. A home bucket is chosen by the top 32 bits
+/// of a hash, which is all that an expiry index keeps; this leaves six of them at
+/// least. It allows for ten thousand million keys.
+const DEPTH_MAX: u32 = 26;
 
 /// Two neighbours with no more entries than this together become one segment:
-/// a quarter of what it holds. A fresh half of a split has some 200, so that
-/// splits and merges cannot follow each other closely.
-const MERGE_ENTRIES_MAX: usize = BUCKETS * SLOTS / 4;
+/// half of what a small one has slots for. A fresh half of a split has some 200,
+/// so that splits and merges cannot follow each other closely. A large segment
+/// with no more becomes small.
+const MERGE_ENTRIES_MAX: usize = Size::Small.slots() / 2;
+
+/// With more entries than this a segment is made large at once: a small one would
+/// be full soon.
+const SMALL_ENTRIES_MAX: usize = Size::Small.slots() * 7 / 8;
 
 /// How sparse the directory may become by doubling. With a good hash it has
 /// two to eight links a segment; more means keys that share their hashes' top
@@ -57,6 +64,9 @@ pub(crate) struct Table {
     deadlines: usize,
     /// How many segments there are of each depth.
     segments: [u32; DEPTH_MAX as usize + 1],
+    /// What they take.
+    segment_bytes: usize,
+    spill: Spill,
     seed: u64,
     #[cfg(test)]
     hasher: Option<fn(&[u8]) -> u64>,
@@ -81,6 +91,8 @@ impl Table {
             len: 0,
             deadlines: 0,
             segments: [0; DEPTH_MAX as usize + 1],
+            segment_bytes: 0,
+            spill: Spill::default(),
             seed,
             #[cfg(test)]
             hasher: None,
@@ -104,7 +116,7 @@ impl Table {
 
     /// What directory and segments take, in bytes; entries come on top.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.directory.capacity() * size_of::<Link>() + self.segment_count() * size_of::<Segment>()
+        self.directory.capacity() * size_of::<Link>() + self.segment_bytes
     }
 
     /// The hash by which a key is found here.
@@ -114,14 +126,14 @@ impl Table {
         if let Some(hasher) = self.hasher {
             return hasher(key);
         }
-        xxhash_rust::xxh3::xxh3_64_with_seed(key, self.seed)
+        spread(xxhash_rust::xxh3::xxh3_64_with_seed(key, self.seed))
     }
 
     /// Hints to the processor that a key of this hash will be looked up.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         if let Some((segment, home)) = self.home(hash) {
-            prefetch(segment.buckets[home].address());
+            prefetch(segment.address(home));
         }
     }
 
@@ -138,7 +150,9 @@ impl Table {
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
         let (segment, home) = self.home(hash)?;
-        let place = segment.find(hash, home, key)?;
+        let Some(place) = segment.find(hash, home, key) else {
+            return self.spill.find(hash, key);
+        };
         // SAFETY: the slot stands in a segment of this table, which stays
         // borrowed for as long as the result.
         unsafe { segment.slot(place).entry() }
@@ -150,8 +164,11 @@ impl Table {
         let link = self.link(hash)?;
         // SAFETY: the segment is the table's, which is borrowed exclusively.
         let segment = unsafe { &mut *link.as_ptr() };
-        let place = segment.find(hash, home(hash, link.depth()), key)?;
-        let slot = segment.slot_mut(place);
+        let slot = match segment.find(hash, link.home(hash), key) {
+            Some(place) => segment.slot_mut(place),
+            None if self.spill.is_empty() => return None,
+            None => self.spill.find_mut(hash, key)?,
+        };
         let label = *slot;
         // The slot is empty meanwhile, so that a guard that is forgotten
         // leaks an entry and leaves no pointer to where it was.
@@ -170,43 +187,54 @@ impl Table {
         debug_assert_eq!(hash, self.hash(entry.key()));
         debug_assert!(self.find(hash, entry.key()).is_none());
         if self.directory.is_empty() {
-            self.directory.push(Link::new(Segment::new(), 0));
-            self.segments[0] = 1;
+            let first = self.build(0, &[], Size::Small);
+            self.directory.push(first);
         }
         self.len += 1;
         self.deadlines += usize::from(entry.has_deadline());
         let slot = Slot::new(hash, entry);
-        // Each round makes the segment of this hash one deeper: at most
-        // `DEPTH_MAX` of them.
+        // Each round makes the segment of this hash larger or one deeper: at
+        // most `2 * DEPTH_MAX` of them.
         loop {
             let link = self.directory[self.index(hash)];
-            let home = home(hash, link.depth());
+            let home = link.home(hash);
             // SAFETY: the segment is the table's, which is borrowed
-            // exclusively; `split` frees it only after this borrow.
+            // exclusively; it is freed only after this borrow.
             let segment = unsafe { &mut *link.as_ptr() };
             if segment.place(home, slot) {
                 return;
             }
-            if !self.may_split(link.depth()) {
-                segment.place_or_spill(hash, home, slot);
+            if link.size() == Size::Small {
+                self.resize(hash, Size::Large);
+            } else if self.may_split(link.depth()) {
+                self.split(hash);
+            } else {
+                segment.mark_spilled(home);
+                self.spill.push(hash, slot);
                 return;
             }
-            self.split(hash);
         }
     }
 
     /// Takes out the entry of a key.
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let link = self.link(hash)?;
+        let home = link.home(hash);
         // SAFETY: the segment is the table's, which is borrowed exclusively.
         let segment = unsafe { &mut *link.as_ptr() };
-        let place = segment.find(hash, home(hash, link.depth()), key)?;
-        let entry = segment.take(place, link.depth())?;
+        let entry = if let Some(place) = segment.find(hash, home, key) {
+            segment.take(place, self.has_spilled(link, hash))?
+        } else {
+            if self.spill.is_empty() {
+                return None;
+            }
+            let entry = self.spill.remove(hash, key)?;
+            segment.update_overflowed(home, self.has_spilled(link, hash));
+            entry
+        };
         self.len -= 1;
         self.deadlines -= usize::from(entry.has_deadline());
-        // The neighbour is a cache miss away: it is not asked every time, but
-        // always by the last entry, so that an empty table is one segment.
-        if segment.entries <= MERGE_ENTRIES_MAX && segment.entries.is_multiple_of(8) {
+        if segment.is_bucket_empty(home) {
             self.merge(hash);
         }
         Some(entry)
@@ -221,16 +249,18 @@ impl Table {
         now_ms: u64,
         due: &mut Vec<Entry>,
     ) -> Option<u64> {
-        // One bucket is all, since `DEPTH_MAX` allows for none that needs
-        // more than 32 bits to address.
+        // One bucket is all, since it is chosen by no more than these bits.
         let hash = u64::from(hash_prefix) << 32;
         let link = self.link(hash)?;
-        let depth = link.depth();
+        let home = link.home(hash);
+        if self.has_spilled(link, hash) {
+            return self.remove_due_one_by_one(link.bucket_hashes(hash), now_ms, due);
+        }
         // SAFETY: the segment is the table's, which is borrowed exclusively.
         let segment = unsafe { &mut *link.as_ptr() };
         let mut earliest_ms: Option<u64> = None;
         let mut places = Vec::new();
-        for place in segment.places(home(hash, depth), depth) {
+        for place in segment.places(home) {
             let slot = segment.slot(place);
             if !slot.has_deadline() {
                 continue;
@@ -248,17 +278,37 @@ impl Table {
         if places.is_empty() {
             return earliest_ms;
         }
-        // Backwards, since taking from the spill moves its last entry.
-        for &place in places.iter().rev() {
-            if let Some(entry) = segment.take(place, depth) {
+        for place in places {
+            if let Some(entry) = segment.take(place, false) {
                 self.len -= 1;
                 self.deadlines -= 1;
                 due.push(entry);
             }
         }
-        if segment.entries <= MERGE_ENTRIES_MAX {
+        if segment.is_bucket_empty(home) {
             self.merge(hash);
         }
+        earliest_ms
+    }
+
+    /// [`Table::remove_due`] for a bucket of which entries have been spilled.
+    #[cold]
+    fn remove_due_one_by_one(
+        &mut self,
+        hashes: RangeInclusive<u64>,
+        now_ms: u64,
+        due: &mut Vec<Entry>,
+    ) -> Option<u64> {
+        let mut earliest_ms: Option<u64> = None;
+        let mut keys = Vec::new();
+        self.walk_bucket(*hashes.start(), &mut |hash, entry| match entry.deadline_ms() {
+            Some(deadline_ms) if deadline_ms <= now_ms => keys.push((hash, entry.key().to_vec())),
+            Some(left_ms) => {
+                earliest_ms = Some(earliest_ms.map_or(left_ms, |least| least.min(left_ms)));
+            }
+            None => {}
+        });
+        due.extend(keys.iter().filter_map(|(hash, key)| self.remove(*hash, key)));
         earliest_ms
     }
 
@@ -274,32 +324,43 @@ impl Table {
     pub(crate) fn walk(&self, position: u64, visit: &mut dyn FnMut(u64, &Entry)) -> Option<u64> {
         let mut position = position;
         for _ in 0..WALK_STEPS_MAX {
-            let link = self.link(position)?;
-            let depth = link.depth();
-            // SAFETY: the segment is the table's, which is borrowed.
-            let segment = unsafe { &*link.as_ptr() };
-            if segment.entries == 0 {
-                position = (position | (u64::MAX >> depth)).checked_add(1)?;
-                continue;
-            }
             let mut visited = false;
-            for place in segment.places(home(position, depth), depth) {
-                // SAFETY: the slot stands in this segment, borrowed meanwhile.
-                let Some(entry) = (unsafe { segment.slot(place).entry() }) else {
-                    continue;
-                };
-                let hash = self.hash(entry.key());
-                if hash >= position {
-                    visit(hash, &entry);
-                    visited = true;
-                }
-            }
-            position = (position | (u64::MAX >> (depth + BUCKET_BITS))).checked_add(1)?;
+            let last = self.walk_bucket(position, &mut |hash, entry| {
+                visit(hash, entry);
+                visited = true;
+            })?;
+            position = last.checked_add(1)?;
             if visited {
                 break;
             }
         }
         Some(position)
+    }
+
+    /// Visits the entries of one home bucket from `position` on, and gives the
+    /// bucket's last hash.
+    fn walk_bucket(&self, position: u64, visit: &mut dyn FnMut(u64, &Entry)) -> Option<u64> {
+        let link = self.link(position)?;
+        // SAFETY: the segment is the table's, which is borrowed.
+        let segment = unsafe { &*link.as_ptr() };
+        for place in segment.places(link.home(position)) {
+            // SAFETY: the slot stands in this segment, borrowed meanwhile.
+            let Some(entry) = (unsafe { segment.slot(place).entry() }) else {
+                continue;
+            };
+            let hash = self.hash(entry.key());
+            if hash >= position {
+                visit(hash, &entry);
+            }
+        }
+        let last = *link.bucket_hashes(position).end();
+        for (hash, slot) in self.spill.within(position..=last) {
+            // SAFETY: the slot stands in this table, borrowed meanwhile.
+            if let Some(entry) = unsafe { slot.entry() } {
+                visit(hash, &entry);
+            }
+        }
+        Some(last)
     }
 
     /// An entry chosen at random, all with the same chance (nearly, if the
@@ -308,16 +369,26 @@ impl Table {
         if self.len == 0 {
             return None;
         }
-        // A link is chosen, and its segment taken with a chance that makes up
-        // for the number of its links, and is larger the more it holds. So
+        if random.usize(0..self.len) < self.spill.len() {
+            let slot = self.spill.nth(random.usize(0..self.spill.len()))?;
+            // SAFETY: the slot stands in this table, borrowed for the result.
+            return unsafe { slot.entry() };
+        }
+        // A link is chosen, its segment taken with a chance that makes up for
+        // the number of its links, and a slot of as many as there may be. So
         // every entry has the same chance of being the one.
         for _ in 0..RANDOM_ATTEMPTS_MAX {
             let link = self.directory[random.usize(0..self.directory.len())];
+            let links = 1 << (self.depth - link.depth());
+            if random.usize(0..links) != 0 {
+                continue;
+            }
             // SAFETY: the segment is the table's, which is borrowed.
             let segment = unsafe { &*link.as_ptr() };
-            let links = 1 << (self.depth - link.depth());
-            if random.usize(0..links) == 0 && random.usize(0..BUCKETS * SLOTS) < segment.entries {
-                return pick(segment, random);
+            let slot = segment.nth(random.usize(0..Size::Large.slots()));
+            // SAFETY: the slot stands in this segment, borrowed for the result.
+            if let Some(entry) = slot.and_then(|slot| unsafe { slot.entry() }) {
+                return Some(entry);
             }
         }
         let mut index = random.usize(0..self.directory.len());
@@ -334,11 +405,13 @@ impl Table {
 
     /// Empties the table at once; what was in it is for the caller to free.
     pub(crate) fn clear(&mut self) -> Dismantle {
-        let dismantle = Dismantle::new(mem::take(&mut self.directory), self.depth);
+        let (directory, spill) = (mem::take(&mut self.directory), mem::take(&mut self.spill));
+        let dismantle = Dismantle::new(directory, self.depth, spill);
         self.depth = 0;
         self.len = 0;
         self.deadlines = 0;
         self.segments = [0; DEPTH_MAX as usize + 1];
+        self.segment_bytes = 0;
         dismantle
     }
 
@@ -364,7 +437,7 @@ impl Table {
     fn home(&self, hash: u64) -> Option<(&Segment, usize)> {
         let link = self.link(hash)?;
         // SAFETY: the segment is the table's, which is borrowed.
-        Some((unsafe { &*link.as_ptr() }, home(hash, link.depth())))
+        Some((unsafe { &*link.as_ptr() }, link.home(hash)))
     }
 
     fn segment_count(&self) -> usize {
@@ -377,6 +450,55 @@ impl Table {
         depth < DEPTH_MAX && (depth < self.depth || !sparse)
     }
 
+    /// Whether an entry of this hash's home bucket has been spilled.
+    #[inline]
+    fn has_spilled(&self, link: Link, hash: u64) -> bool {
+        !self.spill.is_empty() && self.spill.within(link.bucket_hashes(hash)).next().is_some()
+    }
+
+    /// Makes a segment of these entries, which are in no other one any more: of
+    /// that size, or large if they need it.
+    fn build(&mut self, depth: u32, entries: &[(u64, Slot)], size: Size) -> Link {
+        let mut segment = Segment::new(size);
+        for &(hash, slot) in entries {
+            let home = link::home(hash, depth, size);
+            if segment.place(home, slot) {
+                continue;
+            }
+            if size == Size::Small {
+                return self.build(depth, entries, Size::Large);
+            }
+            segment.mark_spilled(home);
+            self.spill.push(hash, slot);
+        }
+        self.segments[depth as usize] += 1;
+        self.segment_bytes += size_of_val(&*segment);
+        Link::new(segment, size, depth)
+    }
+
+    /// Takes a segment apart, of which `hash` is one; its entries go to
+    /// `entries`. The directory must forget it.
+    fn take_apart(&mut self, link: Link, hash: u64, entries: &mut Vec<(u64, Slot)>) {
+        // SAFETY: the segment is the table's; the borrow ends here.
+        unsafe { &*link.as_ptr() }.rehash(|key| self.hash(key), entries);
+        self.spill.take_within(link.hashes(hash), entries);
+        // SAFETY: nobody follows a link to it any more. Its entries are not freed
+        // with it.
+        let segment = unsafe { link.into_box() };
+        self.segments[link.depth() as usize] -= 1;
+        self.segment_bytes -= size_of_val(&*segment);
+    }
+
+    /// Replaces the segment of this hash by one of another size.
+    fn resize(&mut self, hash: u64, size: Size) {
+        let link = self.directory[self.index(hash)];
+        let mut entries = Vec::with_capacity(Size::Large.slots());
+        self.take_apart(link, hash, &mut entries);
+        let links = self.links(hash, link.depth());
+        let resized = self.build(link.depth(), &entries, size);
+        self.directory[links].fill(resized);
+    }
+
     /// Replaces the segment of this hash by its two halves.
     fn split(&mut self, hash: u64) {
         let link = self.directory[self.index(hash)];
@@ -386,57 +508,71 @@ impl Table {
             self.directory = doubled.collect();
             self.depth += 1;
         }
-        let mut halves = [Segment::new(), Segment::new()];
-        // SAFETY: the segment is the table's; the borrow ends here.
-        unsafe { &*link.as_ptr() }.split_into(depth, &mut halves, |key| self.hash(key));
+        let mut entries = Vec::with_capacity(Size::Large.slots());
+        self.take_apart(link, hash, &mut entries);
+        let high_from = *link.hashes(hash).start() | (1 << (u64::BITS - 1) >> depth);
+        let (low, high): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|&&(hash, _)| hash < high_from);
         let links = self.links(hash, depth);
-        let middle = (links.start + links.end) / 2;
-        let [low, high] = halves.map(|half| Link::new(half, depth + 1));
+        let middle = links.start.midpoint(links.end);
+        let low = self.build(depth + 1, &low, size_for(low.len()));
+        let high = self.build(depth + 1, &high, size_for(high.len()));
         self.directory[links.start..middle].fill(low);
         self.directory[middle..links.end].fill(high);
-        self.segments[depth as usize] -= 1;
-        self.segments[depth as usize + 1] += 2;
-        // SAFETY: no link to it is left. Its entries are not freed with it:
-        // they are in the halves.
-        drop(unsafe { link.into_box() });
     }
 
     /// Merges the segment of this hash with its neighbour, and that with its
-    /// own, as long as they hold few enough. At most `DEPTH_MAX` rounds.
+    /// own, as long as they hold few enough; makes it small if it may be. At most
+    /// `DEPTH_MAX` rounds.
+    ///
+    /// Entries are not counted as they come and go, and the neighbour is a cache
+    /// miss away. So this is called when a bucket has become empty, which is rare
+    /// before there is something to merge, and happens when the last entry goes:
+    /// an empty table is one small segment.
     fn merge(&mut self, hash: u64) {
         loop {
             let link = self.directory[self.index(hash)];
-            let depth = link.depth();
-            if depth == 0 {
+            let entries = self.entries(link, hash);
+            if entries > MERGE_ENTRIES_MAX {
                 break;
             }
-            let links = self.links(hash, depth - 1);
-            let low = self.directory[links.start];
-            let high = self.directory[links.end - 1];
-            if low.depth() != depth || high.depth() != depth {
+            let Some(parent) = self.mergeable(link, hash, entries) else {
+                if link.size() == Size::Large {
+                    self.resize(hash, Size::Small);
+                }
                 break;
-            }
-            let parent = {
-                // SAFETY: both are the table's; the borrows end here.
-                let (low, high) = unsafe { (&*low.as_ptr(), &*high.as_ptr()) };
-                if low.entries + high.entries > MERGE_ENTRIES_MAX {
-                    break;
-                }
-                let mut parent = Segment::new();
-                if !low.merge_into(&mut parent, 0, depth) || !high.merge_into(&mut parent, 1, depth)
-                {
-                    break;
-                }
-                parent
             };
-            self.directory[links].fill(Link::new(parent, depth - 1));
-            self.segments[depth as usize] -= 2;
-            self.segments[depth as usize - 1] += 1;
-            // SAFETY: no link to them is left. Their entries are not freed
-            // with them: they are in the parent.
-            drop(unsafe { (low.into_box(), high.into_box()) });
+            let (low, high) = (self.directory[parent.start], self.directory[parent.end - 1]);
+            let depth = link.depth() - 1;
+            let hashes = low.hashes(hash);
+            let middle = 1 << (u64::BITS - 1) >> depth;
+            let mut entries = Vec::with_capacity(Size::Small.slots());
+            self.take_apart(low, hashes.start() & !middle, &mut entries);
+            self.take_apart(high, hashes.start() | middle, &mut entries);
+            let merged = self.build(depth, &entries, Size::Small);
+            self.directory[parent].fill(merged);
         }
         self.shrink_directory();
+    }
+
+    /// The links of a segment with `entries` entries and of its neighbour, if
+    /// there is one and the two may merge.
+    fn mergeable(&self, link: Link, hash: u64, entries: usize) -> Option<Range<usize>> {
+        let depth = link.depth().checked_sub(1)?;
+        let neighbour_hash = hash ^ (1 << (u64::BITS - 1) >> depth);
+        let neighbour = self.link(neighbour_hash)?;
+        let fits = neighbour.depth() == link.depth()
+            && entries + self.entries(neighbour, neighbour_hash) <= MERGE_ENTRIES_MAX;
+        fits.then(|| self.links(hash, depth))
+    }
+
+    /// The number of a segment's entries, counted no further than it takes to see
+    /// that there are too many to merge.
+    fn entries(&self, link: Link, hash: u64) -> usize {
+        // SAFETY: the segment is the table's, which is borrowed.
+        let placed = unsafe { &*link.as_ptr() }.entries(MERGE_ENTRIES_MAX + 1);
+        let spilled = self.spill.within(link.hashes(hash));
+        placed + spilled.take(MERGE_ENTRIES_MAX + 1).count()
     }
 
     /// Halves the directory while even the half would have two links for each
@@ -453,22 +589,43 @@ impl Table {
     }
 
     /// The directory's row of links for the top `depth` bits of a hash.
-    fn links(&self, hash: u64, depth: u32) -> std::ops::Range<usize> {
+    fn links(&self, hash: u64, depth: u32) -> Range<usize> {
         let span = 1 << (self.depth - depth);
         let start = self.index(hash) & !(span - 1);
         start..start + span
     }
 }
 
+/// Makes the low hashes of an even hash function up to twice as dense as the high
+/// ones, as spiral hashing does.
+///
+/// Under even hashes all segments grow and split at the same time, and the table
+/// would be now full and now half empty. So instead some are always about to split
+/// and others have just split: the memory for each key is the same at any number of
+/// keys, and what one segment frees another one takes.
+///
+/// With x from 0 to 1, this is `x + (x - x^2) * 11 / 32`: the slope falls from 43/32
+/// to 21/32.
+#[inline]
+fn spread(hash: u64) -> u64 {
+    let square = ((u128::from(hash) * u128::from(hash)) >> 64) as u64;
+    hash + (hash - square) / 32 * 11
+}
+
+/// The size of a segment that begins with so many entries.
+fn size_for(entries: usize) -> Size {
+    if entries > SMALL_ENTRIES_MAX { Size::Large } else { Size::Small }
+}
+
 /// One entry of a segment, all with the same chance.
 fn pick<'a>(segment: &'a Segment, random: &mut fastrand::Rng) -> Option<EntryRef<'a>> {
-    if segment.entries == 0 {
+    let entries = segment.entries(Size::Large.slots());
+    if entries == 0 {
         return None;
     }
-    let nth = random.usize(0..segment.entries);
-    let place = segment.all_places().nth(nth)?;
+    let slot = segment.occupied().nth(random.usize(0..entries))?;
     // SAFETY: the slot stands in this segment, borrowed for the result.
-    unsafe { segment.slot(place).entry() }
+    unsafe { slot.entry() }
 }
 
 impl Drop for Table {

@@ -1,15 +1,15 @@
-//! A segment: 64 buckets of 8 slots, and the slots themselves.
+//! A segment: buckets of 8 slots, and the slots themselves.
 
 use std::ptr::NonNull;
 
 use crate::keyspace::entry::{Discard, Entry, EntryRef};
 
-/// Buckets of a segment, as a power of two.
-pub(super) const BUCKET_BITS: u32 = 6;
-pub(super) const BUCKETS: usize = 1 << BUCKET_BITS;
 pub(super) const SLOTS: usize = 8;
 /// How many buckets an entry may stand in: its home and those behind it.
 pub(super) const REACH: usize = 4;
+
+/// How many buckets ahead the entries are fetched where all of them are read.
+const AHEAD: usize = 2;
 
 /// The low bits of a slot are the entry's address, on a system of 64 bits.
 const ADDRESS_BITS: u32 = 48;
@@ -26,10 +26,11 @@ const DISPLACEMENT_MASK: usize = (REACH - 1) << LABEL_SHIFT;
 ///
 /// Whether the segment owns the entry is a matter of where the slot stands:
 /// slots are copied when a segment splits, and nothing is freed by that.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Slot(*mut u8);
 
 /// One cache line of slots.
+#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
     slots: [Slot; SLOTS],
@@ -38,34 +39,61 @@ pub(super) struct Bucket {
 /// A part of the hash space, and all entries in it.
 ///
 /// A segment of depth `d` holds the hashes that share their top `d` bits. The
-/// next six bits are the home bucket, so that (segment, home bucket) is the
+/// bits below choose the home bucket, so that (segment, home bucket) is the
 /// order of hashes. An entry stands in its home bucket or one of the three
 /// behind it, in a circle.
-#[repr(C)]
+///
+/// There is nothing but buckets in it: a header would take a cache line, and
+/// nobody asks often enough how many entries there are to make each insert and
+/// removal count them.
+#[repr(transparent)]
 pub(super) struct Segment {
-    pub(super) buckets: [Bucket; BUCKETS],
-    /// Entries for which there was no slot where splitting could not help:
-    /// only many equal hashes, or nearly equal ones, come to that.
-    pub(super) spill: Vec<Spilled>,
-    /// Entries in buckets and spill.
-    pub(super) entries: usize,
+    buckets: [Bucket],
 }
 
-/// An entry without a slot in a bucket.
-#[derive(Clone, Copy)]
-pub(super) struct Spilled {
-    pub(super) hash: u64,
-    pub(super) slot: Slot,
+/// How many buckets a segment has.
+///
+/// If all had the same number, each would be half empty after it has split, and
+/// since their hashes are evenly spread, all split at nearly the same time. With
+/// two sizes a segment is from 60 to 90 % full whatever the number of keys.
+///
+/// The sizes are those of the allocator's classes, less one cache line: that is
+/// how far a block of the class may be from the alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// For a fresh half of a split: 39 lines, in a block of 2,560 bytes.
+    Small,
+    /// For what has outgrown that: 55 lines, in a block of 3,584 bytes.
+    Large,
+}
+
+impl Size {
+    #[inline]
+    pub(super) const fn buckets(self) -> usize {
+        match self {
+            Size::Small => 39,
+            Size::Large => 55,
+        }
+    }
+
+    pub(super) const fn slots(self) -> usize {
+        self.buckets() * SLOTS
+    }
 }
 
 /// Where in a segment an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Bucket { bucket: usize, slot: usize },
-    Spill(usize),
+pub(super) struct Place {
+    pub(super) bucket: usize,
+    slot: usize,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
+
+// SAFETY: a slot is an address and a label; the entry behind it is `Send`.
+unsafe impl Send for Slot {}
+// SAFETY: a shared slot is only read; the entry behind it is `Sync`.
+unsafe impl Sync for Slot {}
 
 impl Slot {
     pub(super) const EMPTY: Slot = Slot(std::ptr::null_mut());
@@ -151,6 +179,32 @@ fn label(hash: u64, displacement: usize) -> usize {
 impl Bucket {
     const EMPTY: Bucket = Bucket { slots: [Slot::EMPTY; SLOTS] };
 
+    /// The slot of the key, among those with that label.
+    #[inline]
+    fn find(&self, label: usize, key: &[u8]) -> Option<usize> {
+        let mut mask = self.matches(label);
+        while mask != 0 {
+            let slot = mask.trailing_zeros() as usize;
+            // SAFETY: the slot stands in a bucket, borrowed meanwhile.
+            let entry = unsafe { self.slots[slot].entry() };
+            if entry.is_some_and(|entry| entry.key() == key) {
+                return Some(slot);
+            }
+            mask &= mask - 1;
+        }
+        None
+    }
+
+    /// Hints to the processor that all entries will be read.
+    fn prefetch_entries(&self) {
+        for slot in &self.slots {
+            // SAFETY: as above.
+            if let Some(entry) = unsafe { slot.entry() } {
+                entry.prefetch();
+            }
+        }
+    }
+
     /// One bit for each slot with that label; an empty slot may be among them.
     #[inline]
     fn matches(&self, label: usize) -> u32 {
@@ -202,30 +256,24 @@ impl Bucket {
         let mark = self.slots[slot].0.addr() & OVERFLOWED;
         self.slots[slot].0 = value.0.map_addr(|bits| bits | mark);
     }
-
-    pub(super) fn address(&self) -> *const u8 {
-        std::ptr::from_ref(self).cast()
-    }
-}
-
-/// The home bucket of a hash in a segment of that depth.
-#[inline]
-pub(super) fn home(hash: u64, depth: u32) -> usize {
-    ((hash << depth) >> (u64::BITS - BUCKET_BITS)) as usize
 }
 
 impl Segment {
-    pub(super) fn new() -> Box<Segment> {
-        Box::new(Segment { buckets: [Bucket::EMPTY; BUCKETS], spill: Vec::new(), entries: 0 })
+    pub(super) fn new(size: Size) -> Box<Segment> {
+        let buckets = vec![Bucket::EMPTY; size.buckets()].into_boxed_slice();
+        // SAFETY: a segment is a slice of buckets and no more.
+        unsafe { Box::from_raw(Box::into_raw(buckets) as *mut Segment) }
     }
 
-    /// Where the key stands. The common case is one line of slots.
+    /// Where the key stands. The common case is one line of slots. It may still
+    /// be among the spilled ones if its home has overflowed.
     #[inline]
     pub(super) fn find(&self, hash: u64, home: usize, key: &[u8]) -> Option<Place> {
-        if let Some(slot) = self.find_in(home, label(hash, 0), key) {
-            return Some(Place::Bucket { bucket: home, slot });
+        let bucket = &self.buckets[home];
+        if let Some(slot) = bucket.find(label(hash, 0), key) {
+            return Some(Place { bucket: home, slot });
         }
-        if !self.buckets[home].has_overflowed() {
+        if !bucket.has_overflowed() {
             return None;
         }
         self.find_displaced(hash, home, key)
@@ -233,34 +281,24 @@ impl Segment {
 
     #[inline(never)]
     fn find_displaced(&self, hash: u64, home: usize, key: &[u8]) -> Option<Place> {
-        for displacement in 1..REACH {
-            let bucket = (home + displacement) % BUCKETS;
-            if let Some(slot) = self.find_in(bucket, label(hash, displacement), key) {
-                return Some(Place::Bucket { bucket, slot });
-            }
-        }
-        let same = |spilled: &Spilled| {
-            // SAFETY: the slot stands in this segment, borrowed meanwhile.
-            spilled.hash == hash
-                && unsafe { spilled.slot.entry() }.is_some_and(|entry| entry.key() == key)
-        };
-        self.spill.iter().position(same).map(Place::Spill)
+        (1..REACH).find_map(|displacement| {
+            let bucket = self.behind(home, displacement);
+            let slot = self.buckets[bucket].find(label(hash, displacement), key)?;
+            Some(Place { bucket, slot })
+        })
     }
 
+    /// The bucket so far behind another one, in a circle.
     #[inline]
-    fn find_in(&self, bucket: usize, label: usize, key: &[u8]) -> Option<usize> {
-        let bucket = &self.buckets[bucket];
-        let mut mask = bucket.matches(label);
-        while mask != 0 {
-            let slot = mask.trailing_zeros() as usize;
-            // SAFETY: the slot stands in this segment, borrowed meanwhile.
-            let entry = unsafe { bucket.slots[slot].entry() };
-            if entry.is_some_and(|entry| entry.key() == key) {
-                return Some(slot);
-            }
-            mask &= mask - 1;
-        }
-        None
+    fn behind(&self, bucket: usize, displacement: usize) -> usize {
+        let bucket = bucket + displacement;
+        if bucket < self.buckets.len() { bucket } else { bucket - self.buckets.len() }
+    }
+
+    /// The first byte of a bucket.
+    #[inline]
+    pub(super) fn address(&self, bucket: usize) -> *const u8 {
+        std::ptr::from_ref(&self.buckets[bucket]).cast()
     }
 
     /// Hints to the processor that the entries whose label fits will be read.
@@ -279,90 +317,78 @@ impl Segment {
 
     #[inline]
     pub(super) fn slot(&self, place: Place) -> Slot {
-        match place {
-            Place::Bucket { bucket, slot } => self.buckets[bucket].slots[slot],
-            Place::Spill(index) => self.spill[index].slot,
-        }
+        self.buckets[place.bucket].slots[place.slot]
     }
 
     #[inline]
     pub(super) fn slot_mut(&mut self, place: Place) -> &mut Slot {
-        match place {
-            Place::Bucket { bucket, slot } => &mut self.buckets[bucket].slots[slot],
-            Place::Spill(index) => &mut self.spill[index].slot,
-        }
+        &mut self.buckets[place.bucket].slots[place.slot]
+    }
+
+    /// The slot of this number, counted over all buckets.
+    pub(super) fn nth(&self, number: usize) -> Option<Slot> {
+        self.buckets.get(number / SLOTS).map(|bucket| bucket.slots[number % SLOTS])
     }
 
     /// Puts a slot where it may stand; false if all those places are taken.
     #[inline]
     pub(super) fn place(&mut self, home: usize, slot: Slot) -> bool {
         for displacement in 0..REACH {
-            let bucket = &mut self.buckets[(home + displacement) % BUCKETS];
+            let bucket = self.behind(home, displacement);
+            let bucket = &mut self.buckets[bucket];
             if let Some(free) = bucket.slots.iter().position(|slot| slot.is_empty()) {
                 bucket.put(free, slot.displaced(displacement));
                 if displacement != 0 {
                     self.buckets[home].set_overflowed(true);
                 }
-                self.entries += 1;
                 return true;
             }
         }
         false
     }
 
-    /// Puts a slot where it may stand, or aside.
-    pub(super) fn place_or_spill(&mut self, hash: u64, home: usize, slot: Slot) {
-        if !self.place(home, slot) {
-            self.spill.push(Spilled { hash, slot });
-            self.buckets[home].set_overflowed(true);
-            self.entries += 1;
-        }
+    /// Notes that an entry of this home bucket has been spilled.
+    pub(super) fn mark_spilled(&mut self, home: usize) {
+        self.buckets[home].set_overflowed(true);
     }
 
-    /// Takes an entry out; its home is given for the overflow mark.
-    pub(super) fn take(&mut self, place: Place, depth: u32) -> Option<Entry> {
-        let (entry, overflowed_home) = match place {
-            Place::Bucket { bucket, slot } => {
-                let slot = &mut self.buckets[bucket].slots[slot];
-                let displacement = slot.displacement();
-                // SAFETY: each pointer stands in one slot of one segment.
-                let entry = unsafe { slot.take() }?;
-                let home = (bucket + BUCKETS - displacement) % BUCKETS;
-                (entry, (displacement != 0).then_some(home))
-            }
-            Place::Spill(index) => {
-                let mut spilled = self.spill.swap_remove(index);
-                if self.spill.is_empty() {
-                    self.spill = Vec::new();
-                }
-                // SAFETY: as above; the copy is the only one left.
-                let entry = unsafe { spilled.slot.take() }?;
-                (entry, Some(home(spilled.hash, depth)))
-            }
-        };
-        self.entries -= 1;
-        if let Some(home) = overflowed_home {
-            let overflowed = self.displaced(home, depth).next().is_some();
-            self.buckets[home].set_overflowed(overflowed);
+    /// Takes an entry out. `spilled` says whether others of its home bucket have
+    /// been spilled, for the overflow mark.
+    pub(super) fn take(&mut self, place: Place, spilled: bool) -> Option<Entry> {
+        let slot = &mut self.buckets[place.bucket].slots[place.slot];
+        let displacement = slot.displacement();
+        // SAFETY: each pointer stands in one slot of one segment.
+        let entry = unsafe { slot.take() }?;
+        if displacement != 0 {
+            let buckets = self.buckets.len();
+            self.update_overflowed((place.bucket + buckets - displacement) % buckets, spilled);
         }
         Some(entry)
     }
 
+    /// Sets the overflow mark of a home bucket after one of its entries that
+    /// stood elsewhere has gone.
+    pub(super) fn update_overflowed(&mut self, home: usize, spilled: bool) {
+        let overflowed = spilled || self.displaced(home).next().is_some();
+        self.buckets[home].set_overflowed(overflowed);
+    }
+
+    pub(super) fn is_bucket_empty(&self, bucket: usize) -> bool {
+        self.buckets[bucket].slots.iter().all(|slot| slot.is_empty())
+    }
+
     /// The places of all entries of a home bucket.
-    pub(super) fn places(&self, home: usize, depth: u32) -> impl Iterator<Item = Place> {
+    pub(super) fn places(&self, home: usize) -> impl Iterator<Item = Place> {
         let rest = self.buckets[home].has_overflowed();
-        let displaced = rest.then(|| self.displaced(home, depth));
+        let displaced = rest.then(|| self.displaced(home));
         self.places_in(home, 0).chain(displaced.into_iter().flatten())
     }
 
     /// The places of a home bucket's entries that stand elsewhere.
-    fn displaced(&self, home_bucket: usize, depth: u32) -> impl Iterator<Item = Place> {
-        let near = (1..REACH).flat_map(move |displacement| {
-            self.places_in((home_bucket + displacement) % BUCKETS, displacement)
-        });
-        let spill = self.spill.iter().enumerate();
-        let spill = spill.filter(move |(_, spilled)| home(spilled.hash, depth) == home_bucket);
-        near.chain(spill.map(|(index, _)| Place::Spill(index)))
+    fn displaced(&self, home: usize) -> impl Iterator<Item = Place> {
+        (1..REACH).flat_map(move |displacement| {
+            self.places_in(self.behind(home, displacement), displacement)
+        })
     }
 
     /// The places in one bucket with entries of that displacement.
@@ -370,89 +396,60 @@ impl Segment {
         let slots = self.buckets[bucket].slots.iter().enumerate();
         slots
             .filter(move |(_, slot)| !slot.is_empty() && slot.displacement() == displacement)
-            .map(move |(slot, _)| Place::Bucket { bucket, slot })
+            .map(move |(slot, _)| Place { bucket, slot })
     }
 
-    /// The places of all entries, in no order.
-    pub(super) fn all_places(&self) -> impl Iterator<Item = Place> {
-        let buckets = self.buckets.iter().enumerate();
-        let occupied = buckets.flat_map(|(bucket, line)| {
-            let slots = line.slots.iter().enumerate();
-            slots
-                .filter(|(_, slot)| !slot.is_empty())
-                .map(move |(slot, _)| Place::Bucket { bucket, slot })
-        });
-        occupied.chain((0..self.spill.len()).map(Place::Spill))
+    /// All slots with an entry, in the order of the buckets.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = Slot> {
+        let slots = self.buckets.iter().flat_map(|bucket| bucket.slots);
+        slots.filter(|slot| !slot.is_empty())
     }
 
-    /// Copies all slots to the two halves of this segment, which are one
-    /// deeper. The old ones must not be used again.
-    pub(super) fn split_into(
-        &self,
-        depth: u32,
-        halves: &mut [Box<Segment>; 2],
-        hash: impl Fn(&[u8]) -> u64,
-    ) {
-        // The keys have to be hashed again, and each is likely a cache miss:
-        // some of them are always under way.
-        const AHEAD: usize = 2;
+    /// The number of entries, counted as far as `max`.
+    pub(super) fn entries(&self, max: usize) -> usize {
+        self.occupied().take(max).count()
+    }
+
+    /// Appends all slots, each with its key's hash.
+    pub(super) fn rehash(&self, hash: impl Fn(&[u8]) -> u64, slots: &mut Vec<(u64, Slot)>) {
+        // Each key is likely a cache miss: some of them are always under way.
+        for bucket in self.buckets.iter().take(AHEAD) {
+            bucket.prefetch_entries();
+        }
         for (index, bucket) in self.buckets.iter().enumerate() {
-            for slot in &self.buckets[(index + AHEAD) % BUCKETS].slots {
-                // SAFETY: the slot stands in this segment, borrowed meanwhile.
-                if let Some(entry) = unsafe { slot.entry() } {
-                    entry.prefetch();
-                }
+            if let Some(ahead) = self.buckets.get(index + AHEAD) {
+                ahead.prefetch_entries();
             }
             for slot in &bucket.slots {
-                // SAFETY: as above.
-                let Some(entry) = (unsafe { slot.entry() }) else {
-                    continue;
-                };
-                let hash = hash(entry.key());
-                halves[half(hash, depth)].place_or_spill(hash, home(hash, depth + 1), *slot);
-            }
-        }
-        for Spilled { hash, slot } in &self.spill {
-            halves[half(*hash, depth)].place_or_spill(*hash, home(*hash, depth + 1), *slot);
-        }
-    }
-
-    /// Copies all slots to `parent`, of which this is one half. No key is
-    /// read: the home there follows from the home here. False if not all
-    /// found a place, and then the parent must be forgotten.
-    pub(super) fn merge_into(&self, parent: &mut Segment, half: usize, depth: u32) -> bool {
-        let above = |home: usize| (half << (BUCKET_BITS - 1)) | (home >> 1);
-        for (index, bucket) in self.buckets.iter().enumerate() {
-            for slot in bucket.slots.iter().filter(|slot| !slot.is_empty()) {
-                let home = (index + BUCKETS - slot.displacement()) % BUCKETS;
-                if !parent.place(above(home), *slot) {
-                    return false;
+                // SAFETY: the slot stands in this segment, borrowed meanwhile.
+                if let Some(entry) = unsafe { slot.entry() } {
+                    slots.push((hash(entry.key()), *slot));
                 }
             }
         }
-        self.spill
-            .iter()
-            .all(|spilled| parent.place(above(home(spilled.hash, depth)), spilled.slot))
     }
 
     /// Frees entries of about `budget` in cost (at most a bucket more) from
-    /// bucket `from` on. Gives the bucket to go on with, which is [`BUCKETS`] at
-    /// the end, and what is left of the budget. An empty bucket costs as much as
-    /// one small entry.
+    /// bucket `from` on. Gives the bucket to go on with, or nothing at the end,
+    /// and what is left of the budget. An empty bucket costs as much as one small
+    /// entry.
     pub(super) fn dismantle(
         &mut self,
         from: usize,
         mut budget: usize,
         discard: Discard,
-    ) -> (usize, usize) {
+    ) -> (Option<usize>, usize) {
         let free = |entry: Entry| {
             let cost = entry.freeing_cost();
             entry.discard(discard);
             cost
         };
-        for index in from..BUCKETS {
+        for index in from..self.buckets.len() {
             if budget == 0 {
-                return (index, 0);
+                return (Some(index), 0);
+            }
+            if let Some(ahead) = self.buckets.get(index + AHEAD) {
+                ahead.prefetch_entries();
             }
             let mut freed = 0;
             for slot in &mut self.buckets[index].slots {
@@ -461,20 +458,20 @@ impl Segment {
             }
             budget = budget.saturating_sub(freed.max(1));
         }
-        while budget != 0 {
-            let Some(mut spilled) = self.spill.pop() else {
-                break;
-            };
-            // SAFETY: as above; the copy is the only one left.
-            let cost = unsafe { spilled.slot.take() }.map_or(1, free);
-            budget = budget.saturating_sub(cost);
-        }
-        (BUCKETS, budget)
+        (None, budget)
     }
 }
 
-/// Which half of a segment of that depth a hash belongs to.
-#[inline]
-fn half(hash: u64, depth: u32) -> usize {
-    ((hash << depth) >> (u64::BITS - 1)) as usize
+#[cfg(test)]
+impl Segment {
+    pub(super) fn has_overflowed(&self, home: usize) -> bool {
+        self.buckets[home].has_overflowed()
+    }
+
+    /// The places of all entries.
+    pub(super) fn all_places(&self) -> impl Iterator<Item = Place> {
+        (0..self.buckets.len()).flat_map(move |bucket| {
+            (0..REACH).flat_map(move |displacement| self.places_in(bucket, displacement))
+        })
+    }
 }

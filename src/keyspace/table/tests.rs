@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::segment::Place;
 use super::*;
 use crate::keyspace::entry::{NewValue, Value};
 
@@ -39,15 +38,13 @@ impl Table {
     }
 
     fn spilled(&self) -> usize {
-        let links: HashSet<_> = self.directory.iter().map(|link| link.as_ptr()).collect();
-        // SAFETY: the segments are the table's, which is borrowed.
-        links.iter().map(|&link| unsafe { &*link }.spill.len()).sum()
+        self.spill.len()
     }
 
     /// Checks all that the table relies on about itself.
     fn check(&self) {
         let mut index = 0;
-        let (mut len, mut deadlines, mut segments) = (0, 0, 0);
+        let (mut len, mut deadlines, mut segments, mut segment_bytes) = (0, 0, 0, 0);
         let mut depths = [0; DEPTH_MAX as usize + 1];
         while index < self.directory.len() {
             let link = self.directory[index];
@@ -66,27 +63,39 @@ impl Table {
                 let entry = unsafe { segment.slot(place).entry() }.expect("occupied");
                 let hash = self.hash(entry.key());
                 assert_eq!(self.index(hash) / span, index / span);
-                let home = home(hash, depth);
+                assert!(link.hashes(hash).contains(&hash));
+                let home = link.home(hash);
                 assert_eq!(segment.find(hash, home, entry.key()), Some(place));
-                assert!(segment.places(home, depth).any(|other| other == place));
-                if !matches!(place, Place::Bucket { bucket, .. } if bucket == home) {
+                assert!(segment.places(home).any(|other| other == place));
+                if place.bucket != home {
                     displaced.insert(home);
                 }
                 assert_eq!(segment.slot(place).has_deadline(), entry.has_deadline());
                 deadlines += usize::from(entry.has_deadline());
                 entries += 1;
             }
-            for (home, bucket) in segment.buckets.iter().enumerate() {
-                assert_eq!(bucket.has_overflowed(), displaced.contains(&home));
+            let first = (index as u64) << (u64::BITS - 1 - self.depth) << 1;
+            for (hash, slot) in self.spill.within(link.hashes(first)) {
+                // SAFETY: the slot is the table's, which is borrowed.
+                let entry = unsafe { slot.entry() }.expect("occupied");
+                assert_eq!(hash, self.hash(entry.key()));
+                displaced.insert(link.home(hash));
+                deadlines += usize::from(entry.has_deadline());
+                len += 1;
             }
-            assert_eq!(segment.entries, entries);
+            for home in 0..link.size().buckets() {
+                assert_eq!(segment.has_overflowed(home), displaced.contains(&home));
+            }
+            assert_eq!(segment.entries(usize::MAX), entries);
             len += entries;
             segments += 1;
+            segment_bytes += link.size().buckets() * 64;
             depths[depth as usize] += 1;
             index += span;
         }
         assert_eq!((self.len, self.deadlines), (len, deadlines));
         assert_eq!((self.segment_count(), self.segments), (segments, depths));
+        assert_eq!(self.segment_bytes, segment_bytes);
     }
 
     fn walk_all(&self) -> Vec<Vec<u8>> {
@@ -418,4 +427,135 @@ fn a_forgotten_guard_leaks_and_no_more() {
     assert!(table.random(&mut fastrand::Rng::with_seed(0)).is_none());
     table.put(b"lost", 2, None);
     assert_eq!(table.value(b"lost"), Some(2));
+}
+
+#[test]
+fn slots_take_nearly_the_same_at_any_number_of_keys() {
+    if cfg!(miri) {
+        return;
+    }
+    let mut table = Table::new(11);
+    let (mut least, mut most) = (f64::MAX, 0_f64);
+    let mut next = 20_000.0;
+    for number in 0..scaled(600_000) {
+        table.put(&key(number), 0, None);
+        if number as f64 >= next {
+            next *= 1.05;
+            let slots = table.segment_bytes / size_of::<Slot>();
+            let load = table.len() as f64 / slots as f64;
+            (least, most) = (least.min(load), most.max(load));
+        }
+    }
+    assert!(least > 0.6 && most - least < 0.06, "{least} to {most}");
+}
+
+#[test]
+fn a_home_bucket_is_a_range_of_hashes_for_either_size() {
+    for size in [Size::Small, Size::Large] {
+        for depth in [0, 1, 7, 20, DEPTH_MAX] {
+            let link = Link::new(Segment::new(size), size, depth);
+            assert_eq!((link.depth(), link.size()), (depth, size));
+            let segment = link.hashes(0x5555_5555_5555_5555);
+            let (mut hash, mut home) = (*segment.start(), 0);
+            loop {
+                let bucket = link.bucket_hashes(hash);
+                assert_eq!((*bucket.start(), bucket.start() & u64::from(u32::MAX)), (hash, 0));
+                assert!(link.home(hash) >= home && link.home(hash) < size.buckets());
+                home = link.home(hash);
+                let middle = bucket.start().midpoint(*bucket.end());
+                for same in [middle, *bucket.end()] {
+                    assert_eq!((link.home(same), link.bucket_hashes(same)), (home, bucket.clone()));
+                }
+                if bucket.end() == segment.end() {
+                    break;
+                }
+                hash = bucket.end() + 1;
+                assert!(link.home(hash) > home);
+            }
+            assert_eq!(home, size.buckets() - 1, "depth {depth}");
+            // SAFETY: this is the only copy.
+            drop(unsafe { link.into_box() });
+        }
+    }
+}
+
+#[test]
+fn a_segment_grows_then_splits_and_becomes_small_again() {
+    let mut table = Table::with_hasher(xxhash_rust::xxh3::xxh3_64);
+    let sizes = |table: &Table| {
+        let mut links = table.directory.clone();
+        links.dedup_by_key(|link| link.as_ptr());
+        let sizes: Vec<Size> = links.iter().map(|link| link.size()).collect();
+        (sizes, table.spilled())
+    };
+    table.put(&key(0), 0, None);
+    assert_eq!(sizes(&table), (vec![Size::Small], 0));
+    for number in 1..330 {
+        table.put(&key(number), 0, None);
+    }
+    assert_eq!(sizes(&table), (vec![Size::Large], 0));
+    table.check();
+    for number in 330..400 {
+        table.put(&key(number), 0, None);
+    }
+    assert_eq!(sizes(&table), (vec![Size::Small; 2], 0));
+    table.check();
+    for number in 400..600 {
+        table.put(&key(number), 0, None);
+    }
+    assert!(sizes(&table).0.contains(&Size::Large));
+    table.check();
+    // Down to what one segment holds well, but not so few that they merge.
+    for number in 0..390 {
+        assert!(table.take(&key(number)));
+    }
+    assert_eq!(sizes(&table), (vec![Size::Small; 2], 0));
+    table.check();
+    for number in 390..600 {
+        assert!(table.take(&key(number)));
+    }
+    assert_eq!(sizes(&table), (vec![Size::Small], 0));
+    table.check();
+}
+
+#[test]
+fn what_was_spilled_gets_a_slot_when_there_is_one() {
+    let count = 100;
+    let mut table = Table::with_hasher(|_| 0x1234_5678_9abc_def0);
+    for number in 0..count {
+        table.put(&key(number), number as i64, (number % 2 == 0).then_some(5));
+    }
+    table.check();
+    // A bucket and the three behind it hold 32.
+    assert_eq!(table.spilled(), count - 32);
+    let mut random = fastrand::Rng::with_seed(1);
+    let chosen: HashSet<_> = (0..2_000)
+        .filter_map(|_| table.random(&mut random).map(|entry| entry.key().to_vec()))
+        .collect();
+    assert_eq!(chosen.len(), count);
+    let mut due = Vec::new();
+    assert_eq!(table.remove_due(0x1234_5678, 4, &mut due), Some(5));
+    assert_eq!(table.remove_due(0x1234_5678, 5, &mut due), None);
+    assert_eq!(due.len(), count / 2);
+    table.check();
+    for number in (1..count).step_by(2) {
+        assert!(table.take(&key(number)));
+        table.check();
+    }
+    assert_eq!((table.spilled(), table.segment_count()), (0, 1));
+}
+
+#[test]
+fn spilled_entries_are_freed_in_slices_too() {
+    let mut table = Table::with_hasher(|_| u64::MAX);
+    for number in 0..500 {
+        table.put(&key(number), 0, None);
+    }
+    let mut rest = table.clear();
+    let mut steps = 0;
+    while rest.step(&mut { 50 }) {
+        steps += 1;
+    }
+    assert!(steps >= 9, "{steps}");
+    table.check();
 }
