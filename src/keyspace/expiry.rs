@@ -32,6 +32,7 @@
 //! other to the old one, because the walk will carry it. Both hand out items; at
 //! the end every live deadline is in the fresh one and the old one goes.
 
+mod pile;
 mod slots;
 mod wheel;
 
@@ -51,9 +52,8 @@ const KEYS_PER_STALE_ITEM: usize = 8;
 pub(crate) struct Index {
     current: Expiry,
     rebuild: Option<Rebuild>,
-    /// What is no longer needed and is freed in slices. One slot is one vector,
-    /// but clients choose deadlines, and can spread them so far that nearly every
-    /// item has a slot of its own.
+    /// What is no longer needed and is freed in slices. Clients choose deadlines,
+    /// and can spread them so far that nearly every item has a slot of its own.
     discarded: Vec<Expiry>,
 }
 
@@ -99,8 +99,8 @@ impl Index {
         more || !self.discarded.is_empty()
     }
 
-    /// Frees what has been discarded, as far as `budget` goes: one an item, and
-    /// for each ring what its slots take.
+    /// Frees what has been discarded, as far as `budget` goes: one for each piece
+    /// of a slot or a few items, and for each ring what its slots take.
     pub(crate) fn free_discarded(&mut self, budget: &mut usize) {
         while *budget > 0
             && let Some(last) = self.discarded.last_mut()

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use super::pile::Pile;
+
 /// Slots of a level that make one slot of the next; a power of two.
 pub(super) const WINDOW_SLOTS: u64 = 1_024;
 
@@ -18,7 +20,7 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// Items by slot number, for slots that all lie within `RING_SLOTS` of each
 /// other. Owns no memory before its first item.
 pub(super) struct Ring<T> {
-    slots: Box<[Vec<T>]>,
+    slots: Box<[Pile<T>]>,
     /// One bit a slot, set while the slot has items.
     occupied: Box<[u64]>,
     items: usize,
@@ -32,15 +34,11 @@ impl<T: Copy> Ring<T> {
 
     /// Adds an item. The caller keeps all occupied slots in one range of
     /// `RING_SLOTS`, or two of them would share a place.
-    ///
-    /// A slot is one vector, so a slot that takes millions of items grows by
-    /// doubling; beyond some 100 KiB allocators do that by remapping pages
-    /// rather than by copying.
     pub(super) fn push(&mut self, slot: u64, item: T) {
         if self.slots.is_empty() {
-            self.slots = (0..RING_SLOTS).map(|_| Vec::new()).collect();
+            self.slots = (0..RING_SLOTS).map(|_| Pile::new()).collect();
             self.occupied = vec![0; RING_SLOTS / WORD_BITS].into_boxed_slice();
-            self.bytes = RING_SLOTS * size_of::<Vec<T>>() + RING_SLOTS / 8;
+            self.bytes = RING_SLOTS * size_of::<Pile<T>>() + RING_SLOTS / 8;
         }
         let index = place(slot);
         self.bytes += push_measured(&mut self.slots[index], item);
@@ -80,28 +78,24 @@ impl<T: Copy> Ring<T> {
 
     /// Takes one item out of the slot, the last that came.
     pub(super) fn pop(&mut self, slot: u64) -> Option<T> {
-        let item = self.slots.get_mut(place(slot))?.pop()?;
-        self.items -= 1;
-        self.free_if_empty(slot);
-        Some(item)
+        let (item, freed) = measured(self.slots.get_mut(place(slot))?, Pile::pop);
+        self.took(slot, usize::from(item.is_some()), freed);
+        item
     }
 
     /// Moves at most `items_max` items of the slot to `taken`; says how many.
     pub(super) fn take(&mut self, slot: u64, items_max: usize, taken: &mut Vec<T>) -> usize {
         let Some(items) = self.slots.get_mut(place(slot)) else { return 0 };
-        let count = take_tail(items, items_max, taken);
-        self.items -= count;
-        self.free_if_empty(slot);
+        let (count, freed) = measured(items, |items| items.take(items_max, taken));
+        self.took(slot, count, freed);
         count
     }
 
-    /// Frees the whole slot; says how many items it had.
+    /// Frees one piece of the slot; says how many items it had.
     pub(super) fn free(&mut self, slot: u64) -> usize {
         let Some(items) = self.slots.get_mut(place(slot)) else { return 0 };
-        let count = items.len();
-        items.clear();
-        self.items -= count;
-        self.free_if_empty(slot);
+        let (count, freed) = measured(items, Pile::free_piece);
+        self.took(slot, count, freed);
         count
     }
 
@@ -130,11 +124,11 @@ impl<T: Copy> Ring<T> {
         self.bytes
     }
 
-    fn free_if_empty(&mut self, slot: u64) {
+    fn took(&mut self, slot: u64, items: usize, freed_bytes: usize) {
+        self.items -= items;
+        self.bytes -= freed_bytes;
         let index = place(slot);
         if self.slots[index].is_empty() {
-            self.bytes -= self.slots[index].capacity() * size_of::<T>();
-            self.slots[index] = Vec::new();
             self.occupied[index / WORD_BITS] &= !(1 << (index % WORD_BITS));
         }
     }
@@ -142,7 +136,7 @@ impl<T: Copy> Ring<T> {
 
 /// Items by slot number, for few slots anywhere in time.
 pub(super) struct Sparse<T> {
-    slots: BTreeMap<u64, Vec<T>>,
+    slots: BTreeMap<u64, Pile<T>>,
     items: usize,
     /// Bytes of the items alone; the map's own are estimated when asked for.
     item_bytes: usize,
@@ -154,7 +148,7 @@ impl<T: Copy> Sparse<T> {
     }
 
     pub(super) fn push(&mut self, slot: u64, item: T) {
-        self.item_bytes += push_measured(self.slots.entry(slot).or_default(), item);
+        self.item_bytes += push_measured(self.slots.entry(slot).or_insert_with(Pile::new), item);
         self.items += 1;
     }
 
@@ -165,27 +159,25 @@ impl<T: Copy> Sparse<T> {
 
     /// Takes one item out of the slot, the last that came.
     pub(super) fn pop(&mut self, slot: u64) -> Option<T> {
-        let item = self.slots.get_mut(&slot)?.pop()?;
-        self.items -= 1;
-        self.free_if_empty(slot);
-        Some(item)
+        let (item, freed) = measured(self.slots.get_mut(&slot)?, Pile::pop);
+        self.took(slot, usize::from(item.is_some()), freed);
+        item
     }
 
     /// Moves at most `items_max` items of the slot to `taken`; says how many.
     pub(super) fn take(&mut self, slot: u64, items_max: usize, taken: &mut Vec<T>) -> usize {
         let Some(items) = self.slots.get_mut(&slot) else { return 0 };
-        let count = take_tail(items, items_max, taken);
-        self.items -= count;
-        self.free_if_empty(slot);
+        let (count, freed) = measured(items, |items| items.take(items_max, taken));
+        self.took(slot, count, freed);
         count
     }
 
-    /// Frees the first slot; says how many items it had.
+    /// Frees one piece of the first slot; says how many items it had.
     pub(super) fn free_first(&mut self) -> usize {
-        let Some((_, items)) = self.slots.pop_first() else { return 0 };
-        self.items -= items.len();
-        self.item_bytes -= items.capacity() * size_of::<T>();
-        items.len()
+        let Some((&slot, items)) = self.slots.iter_mut().next() else { return 0 };
+        let (count, freed) = measured(items, Pile::free_piece);
+        self.took(slot, count, freed);
+        count
     }
 
     pub(super) fn items(&self) -> usize {
@@ -197,17 +189,16 @@ impl<T: Copy> Sparse<T> {
         self.slots.range(..=last).map(|(_, items)| items.len()).sum()
     }
 
-    /// The bytes of the items, and for each slot its key and vector in a tree
+    /// The bytes of the items, and for each slot its key and pile in a tree
     /// whose nodes are about two thirds full.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.item_bytes + self.slots.len() * size_of::<(u64, Vec<T>)>() * 3 / 2
+        self.item_bytes + self.slots.len() * size_of::<(u64, Pile<T>)>() * 3 / 2
     }
 
-    fn free_if_empty(&mut self, slot: u64) {
-        if let Some(items) = self.slots.get(&slot)
-            && items.is_empty()
-        {
-            self.item_bytes -= items.capacity() * size_of::<T>();
+    fn took(&mut self, slot: u64, items: usize, freed_bytes: usize) {
+        self.items -= items;
+        self.item_bytes -= freed_bytes;
+        if self.slots.get(&slot).is_some_and(Pile::is_empty) {
             self.slots.remove(&slot);
         }
     }
@@ -217,21 +208,18 @@ fn place(slot: u64) -> usize {
     (slot % RING_SLOTS as u64) as usize
 }
 
-/// Pushes, and says how many bytes the vector grew by.
-fn push_measured<T>(items: &mut Vec<T>, item: T) -> usize {
-    let before = items.capacity();
+/// Pushes, and says how many bytes the pile grew by.
+fn push_measured<T: Copy>(items: &mut Pile<T>, item: T) -> usize {
+    let before = items.bytes();
     items.push(item);
-    (items.capacity() - before) * size_of::<T>()
+    items.bytes() - before
 }
 
-/// Items of one slot have no order among themselves, so they leave from the
-/// end, where nothing has to move up.
-fn take_tail<T: Copy>(items: &mut Vec<T>, items_max: usize, taken: &mut Vec<T>) -> usize {
-    let kept = items.len().saturating_sub(items_max);
-    let count = items.len() - kept;
-    taken.extend_from_slice(&items[kept..]);
-    items.truncate(kept);
-    count
+/// Takes something out, and says how many bytes the pile shrank by.
+fn measured<T: Copy, R>(items: &mut Pile<T>, take: impl FnOnce(&mut Pile<T>) -> R) -> (R, usize) {
+    let before = items.bytes();
+    let taken = take(items);
+    (taken, before - items.bytes())
 }
 
 #[cfg(test)]

@@ -34,9 +34,12 @@
 
 use super::slots::{Ring, Sparse, WINDOW_SLOTS};
 
-/// What dropping an empty ring costs: 2,048 empty vectors take about as long to
+/// What dropping an empty ring costs: 2,048 empty slots take about as long to
 /// look at as this many entries take to free.
-const RING_COST: usize = 32;
+const RING_COST: usize = 64;
+
+/// So many items are freed with a piece of a slot for the cost of one entry.
+const ITEMS_PER_COST: usize = 64;
 
 const WINDOW_SHIFT: u32 = WINDOW_SLOTS.trailing_zeros();
 const BLOCK_SHIFT: u32 = 20;
@@ -206,9 +209,9 @@ impl Expiry {
             .sum()
     }
 
-    /// Frees slots until they come to `budget` items or none is left; says
-    /// whether none is left, after which dropping is cheap. One slot is one vector
-    /// of integers, freed whole, so a call does no more than `budget` frees.
+    /// Frees slots, piece by piece, until they come to `budget` in cost or none is
+    /// left; says whether none is left, after which dropping is cheap. A piece is a
+    /// vector of integers, so a call does no more than `budget` frees.
     pub(super) fn dismantle(&mut self, budget: &mut usize) -> bool {
         while *budget > 0 {
             // All slots of a ring lie on one circle: any number is a start.
@@ -226,7 +229,7 @@ impl Expiry {
             if freed == 0 {
                 return true;
             }
-            *budget = budget.saturating_sub(freed);
+            *budget = budget.saturating_sub(freed.div_ceil(ITEMS_PER_COST));
         }
         self.items() == 0
     }
