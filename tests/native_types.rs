@@ -16,6 +16,7 @@ const UNMOVABLE: &str = "(error) ERR a lock or a hold cannot be copied, moved or
 /// one; `shirt` is the counter of both and `text` a string.
 fn stocked() -> Sim {
     let mut config = Config::default();
+    config.set("key-write-times", "yes").expect("a known option");
     config.set("enable-debug-command", "local").expect("a known option");
     let mut sim = Sim::with_config(config);
     for request in [
@@ -558,7 +559,9 @@ fn key_info_tells_all_of_a_hold_and_of_its_counter() {
 
 #[test]
 fn key_info_tells_all_of_a_lease_with_and_without_a_value() {
-    let mut sim = Sim::new();
+    let mut config = Config::default();
+    config.set("key-write-times", "yes").expect("a known option");
+    let mut sim = Sim::with_config(config);
     sim.cli(1, "LEASE.GET k FOR 1000");
     assert_eq!(sim.cli(2, "LEASE.GET k FOR 1000 WAIT 500"), "");
     let lease = "1) \"holder\"\n2) (integer) 1\n3) \"token\"\n4) (integer) 1893456000000001\n5) \
@@ -605,10 +608,8 @@ fn key_info_tells_all_of_a_lease_with_and_without_a_value() {
 }
 
 #[test]
-fn key_info_does_not_know_the_age_where_write_times_are_not_kept() {
-    let mut config = Config::default();
-    config.set("key-write-times", "no").expect("a known option");
-    let mut sim = Sim::with_config(config);
+fn key_info_does_not_know_the_age_unless_write_times_are_kept() {
+    let mut sim = Sim::new();
     sim.cli(1, "SET k v");
     sim.cli(1, "LOCK.ACQUIRE l a PX 1000");
     for key in ["k", "l"] {

@@ -27,11 +27,11 @@ OK
  1) "type"
  2) "string"
  3) "bytes"
- 4) (integer) 40
+ 4) (integer) 32
  5) "encoding"
  6) "embstr"
  7) "age-ms"
- 8) (integer) 1500
+ 8) (nil)
  9) "pttl"
 10) (integer) 58500
 11) "state"

@@ -103,7 +103,7 @@ static USAGE: Spec = Spec {
 > SET greeting hello
 OK
 > MEMORY USAGE greeting
-(integer) 40
+(integer) 32
 > MEMORY USAGE nothing
 (nil)
 ",

@@ -209,7 +209,7 @@ options! {
         "notify-keyspace-events" notify_keyspace_events: NotifyFlags = NotifyFlags::default(),
             Events, "", Live,
             "Keyspace events to publish, as the letters of redis.conf.";
-        "key-write-times" key_write_times: bool = true, YesNo, "", Live,
+        "key-write-times" key_write_times: bool = false, YesNo, "", Live,
             "Let each key remember when it was written, for KEY.INFO, at 8 bytes a key.";
         "maxmemory" maxmemory: u64 = 0,
             Only { kind: Memory { min: 0, max: u64::MAX }, value: "0", why: NO_EVICTION },
