@@ -12,7 +12,7 @@
 
 mod chart;
 mod figures;
-#[path = "../handover/pin.rs"]
+#[path = "../support/pin.rs"]
 mod pin;
 mod probe;
 mod scenarios;

@@ -196,7 +196,9 @@ pub(crate) struct Client {
     pub(crate) output: Output,
     pub(crate) unread: Option<Box<Unread>>,
     /// The selected database.
-    pub(crate) db: usize,
+    db: u32,
+    /// The socket's file descriptor. It stands here because there is room.
+    fd: i32,
     /// When something of it was last received, on the monotonic axis.
     active_at: Nanos,
     /// Bytes received in all.
@@ -225,8 +227,6 @@ pub(crate) struct Client {
     pub(crate) output_listed: bool,
     /// It stands in the list of clients with requests left to run.
     pub(crate) backlog_listed: bool,
-    /// The socket's file descriptor. It stands here because there is room.
-    fd: i32,
     /// Why its requests are not run, if so.
     pub(crate) parked: Option<Parked>,
     /// What ended its wait, for the command that is about to be run again.
@@ -304,6 +304,17 @@ impl Client {
     #[inline]
     pub(crate) fn set_active_at(&mut self, at: Duration) {
         self.active_at = Nanos::new(at);
+    }
+
+    /// The selected database.
+    #[inline]
+    pub(crate) fn db(&self) -> usize {
+        self.db as usize
+    }
+
+    /// Selects a database, which must exist: there are far fewer than 2^32.
+    pub(crate) fn select(&mut self, db: usize) {
+        self.db = u32::try_from(db).expect("the option `databases` has 32 bits");
     }
 
     /// CLIENT SETNAME's name; empty: none.

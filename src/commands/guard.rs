@@ -71,7 +71,7 @@ fn guard(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let db = context.db.index();
     let outcome = call(context, command, guarded);
     // As after a script, the connection is in the database that it was in.
-    context.clients[context.me].db = db;
+    context.clients[context.me].select(db);
     context.db.select(db);
     context.in_transaction = inside;
     debug_assert_eq!(outcome, Outcome::Done, "nothing waits inside LOCK.GUARD");

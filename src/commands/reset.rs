@@ -35,7 +35,7 @@ fn reset(context: &mut Context<'_>, _: Args<'_>) -> Ran {
     context.clients.remove_monitor(me);
     let client = &mut context.clients[me];
     client.transaction = None;
-    client.db = 0;
+    client.select(0);
     client.version = Version::Resp2;
     client.authenticated = context.config.requirepass.is_empty();
     client.reply_mode = ReplyMode::On;

@@ -32,7 +32,7 @@ fn select(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         .filter(|index| *index < context.db.keyspace().database_count())
         .ok_or(CommandError::DbOutOfRange)?;
     // The client's next command, and the next one of this transaction.
-    context.clients[context.me].db = index;
+    context.clients[context.me].select(index);
     context.db.select(index);
     context.reply.ok();
     Ok(Outcome::Done)

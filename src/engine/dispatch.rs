@@ -203,7 +203,7 @@ impl Engine {
         let client = self.clients.get_mut(key).expect("a client that sends is connected");
         let wake = std::mem::replace(&mut client.wake, Wake::First);
         self.keyspace.no_touch = client.no_touch;
-        let (db, version) = (client.db, client.version);
+        let (db, version) = (client.db(), client.version);
         let bytes_max = self.clients.output_limit(&self.clients[key]).hard_bytes_max();
         let mut context = Context {
             now: self.now,

@@ -269,7 +269,7 @@ impl Engine {
         let mut last: Option<(&[u8], &'static Command)> = None;
         let mut hashes = [0; AHEAD_MAX];
         let mut hashed = 0;
-        let db = self.clients[key].db;
+        let db = self.clients[key].db();
         for (index, command) in commands.iter_mut().enumerate() {
             let args = request.cut_args(input, index);
             let Some(name) = args.get(0) else { continue };

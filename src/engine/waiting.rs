@@ -22,7 +22,7 @@ impl Engine {
         let longest = self.now.monotonic + Duration::from_millis(self.config.max_wait_ms);
         let deadline = wait.deadline.map_or(longest, |deadline| deadline.min(longest));
         client.parked = Some(Parked::Waiting { deadline });
-        let (id, db) = (client.id, client.db);
+        let (id, db) = (client.id, client.db());
         let ticket = wait.on.and_then(|(keys, want)| {
             let keys = keys.iter().map(|&at| &args[at]);
             self.keyspace.waiters().join(key, db, keys, &want, self.now.monotonic)

@@ -28,10 +28,12 @@ use bytes::Bytes;
 use form::{Field, Form, KEY_SHORT_BYTES_MAX, Kind, RAW, key_offset};
 
 use super::object::Object;
+pub(crate) use value::{NewValue, Value, WrongType};
 
 mod apart;
 mod borrowed;
 mod form;
+mod value;
 
 /// Bytes whose release to the system takes about as long as freeing one small
 /// entry does.
@@ -66,57 +68,6 @@ pub(crate) struct Entry(NonNull<Header>);
 unsafe impl Send for Entry {}
 // SAFETY: what `&Entry` can change is the time of access, which is atomic.
 unsafe impl Sync for Entry {}
-
-/// The key holds a value of another type than the command is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WrongType;
-
-/// A string that an entry holds, borrowed from it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Value<'a> {
-    /// A number, stored as one.
-    Int(i64),
-    /// A string.
-    Bytes(&'a [u8]),
-    /// A string that stands apart, and can be shared.
-    Apart(&'a Bytes),
-}
-
-impl PartialEq for Value<'_> {
-    /// Where a string stands makes no difference.
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Value::Int(own), Value::Int(other)) => own == other,
-            _ => self.bytes().is_some() && self.bytes() == other.bytes(),
-        }
-    }
-}
-
-impl<'a> Value<'a> {
-    /// The string, if it is not stored as a number.
-    #[inline]
-    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
-        match self {
-            Value::Int(_) => None,
-            Value::Bytes(bytes) => Some(bytes),
-            Value::Apart(bytes) => Some(bytes),
-        }
-    }
-}
-
-/// A value to be stored.
-#[derive(Clone, Debug)]
-pub(crate) enum NewValue<'a> {
-    /// A number. Whether a string is one is the caller's decision.
-    Int(i64),
-    /// A string, to be copied.
-    Bytes(&'a [u8]),
-    /// A string, kept without a copy if it is longer than
-    /// [`INLINE_BYTES_MAX`]. It keeps alive whatever buffer it is a slice of.
-    Shared(Bytes),
-    /// What is no string.
-    Object(Box<Object>),
-}
 
 /// The header's first half is [`Form::pack`], the second the time of access.
 #[repr(C)]
@@ -756,32 +707,6 @@ impl std::fmt::Debug for Entry {
             .field("object", &self.object())
             .field("deadline_ms", &self.deadline_ms())
             .finish()
-    }
-}
-
-impl NewValue<'_> {
-    /// The kind and the length of the payload for this value.
-    fn form(&self) -> (Kind, usize) {
-        let len = match self {
-            NewValue::Int(_) => return (Kind::Int, size_of::<i64>()),
-            NewValue::Object(_) => return (Kind::Object, size_of::<NonNull<Object>>()),
-            NewValue::Bytes(bytes) => bytes.len(),
-            NewValue::Shared(bytes) => bytes.len(),
-        };
-        if len <= INLINE_BYTES_MAX {
-            (Kind::Inline, len)
-        } else {
-            (Kind::Apart, size_of::<NonNull<Apart>>())
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            NewValue::Int(value) => Bytes::from(value.to_string()),
-            NewValue::Bytes(bytes) => Bytes::copy_from_slice(bytes),
-            NewValue::Shared(bytes) => bytes,
-            NewValue::Object(_) => unreachable!("an object is no string"),
-        }
     }
 }
 

@@ -12,6 +12,7 @@
 mod changes;
 mod circles;
 mod db;
+mod debts;
 mod entry;
 pub(crate) mod event;
 mod expiry;
@@ -37,6 +38,7 @@ use crate::config::NotifyFlags;
 pub(crate) use changes::Change;
 use changes::Changes;
 pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, Versioning};
+use debts::{Debts, FILING_COST};
 pub use entry::Discard;
 pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;
@@ -58,10 +60,6 @@ pub(crate) use watch::Watchers;
 /// How many keys share a home bucket: as many as there are slots in its reach.
 /// More only if they share nearly all of their hash.
 const BUCKET_KEYS_MAX: usize = 32;
-
-/// What an item of a deadline index takes of the slices' budgets in all: it
-/// moves down three levels at the most, and is handed out.
-const FILING_COST: usize = 4;
 
 /// How many entries the rebuilding of a deadline index visits for each deadline
 /// filed. Positions and entries count alike, so that is at least four keys for
@@ -197,45 +195,6 @@ pub(crate) struct DbFigures {
     pub(crate) with_deadline: usize,
     /// Average time that those have left, in milliseconds.
     pub(crate) average_ttl_ms: u64,
-}
-
-/// Work that commands have made for later slices since the last of these, in
-/// the measure of their budgets.
-///
-/// Each slice does at least as much as has been added since the one before, if
-/// there is so much to do. **So no backlog grows without bound**: let W be all
-/// the work that is left in what is stored, done now or in a year: for each item
-/// of an index the levels that it still has to move and its handing out, for each
-/// entry, in a database or flushed, its freeing. Commands add to W only what is
-/// noted here. A slice that leaves something due undone has used its budget up,
-/// and taken that much from W. So while a backlog lasts, W does not grow, and the
-/// backlog, which is a part of W, is never more than what was stored when it
-/// began. Under a steady load it shrinks, as most items take fewer moves than
-/// [`FILING_COST`] allows for.
-#[derive(Default)]
-struct Debts {
-    /// Deadlines that commands have filed.
-    filed: usize,
-    /// Work for [`Keyspace::expire_slice`].
-    expire: usize,
-    /// Work for [`Keyspace::free_slice`].
-    free: usize,
-}
-
-impl Debts {
-    #[inline]
-    fn note_filed(&mut self) {
-        self.filed += 1;
-        self.expire += FILING_COST;
-    }
-
-    /// An entry has come or has grown: its freeing costs so much (more) than
-    /// before.
-    #[inline]
-    fn note_written(&mut self, freeing_cost: usize) {
-        self.expire += freeing_cost;
-        self.free += freeing_cost;
-    }
 }
 
 /// All databases.

@@ -127,7 +127,7 @@ fn write_line(line: &mut Vec<u8>, client: &Client, now: Now) {
              argv-mem=0 multi-mem={queued_bytes} rbs={output} rbp={output} obl={unsent} oll=0 \
              omem=0 tot-mem={total} events={} cmd={command} user={USER} redir={redirect} resp={} \
              lib-name=",
-            client.db,
+            client.db(),
             count(Kind::Channel),
             count(Kind::Pattern),
             if unsent > 0 { "rw" } else { "r" },

@@ -27,6 +27,10 @@ impl<T: Copy> Pile<T> {
         self.last.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.full.len() * Self::PIECE_ITEMS + self.last.len()
+    }
+
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
         let items = self.full.len() * Self::PIECE_ITEMS + self.last.capacity();
@@ -87,12 +91,6 @@ impl<T: Copy> Pile<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl<T: Copy> Pile<T> {
-        fn len(&self) -> usize {
-            self.full.len() * Self::PIECE_ITEMS + self.last.len()
-        }
-    }
 
     #[test]
     fn a_pile_is_a_stack_with_little_slack() {

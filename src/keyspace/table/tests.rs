@@ -553,7 +553,7 @@ fn spilled_entries_are_freed_in_slices_too() {
     }
     let mut rest = table.clear();
     let mut steps = 0;
-    while rest.step(&mut { 50 }) {
+    while rest.step(&mut { 50 }, drop) {
         steps += 1;
     }
     assert!(steps >= 9, "{steps}");
