@@ -37,7 +37,7 @@
 //! # One request
 //!
 //! 1. `reactor`: a socket is readable; one read fills a buffer that all
-//!    connections share.
+//!    connections share, or goes on with a large argument where that will stay.
 //! 2. [`Engine::receive`] cuts complete requests out of it; arguments
 //!    are slices of that buffer.
 //! 3. `engine::dispatch` finds the command and passes the gates: argument

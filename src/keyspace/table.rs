@@ -511,8 +511,11 @@ impl Table {
         let mut entries = Vec::with_capacity(Size::Large.slots());
         self.take_apart(link, hash, &mut entries);
         let high_from = *link.hashes(hash).start() | (1 << (u64::BITS - 1) >> depth);
-        let (low, high): (Vec<_>, Vec<_>) =
-            entries.iter().partition(|&&(hash, _)| hash < high_from);
+        let mut low = Vec::with_capacity(entries.len());
+        let mut high = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if entry.0 < high_from { low.push(entry) } else { high.push(entry) }
+        }
         let links = self.links(hash, depth);
         let middle = links.start.midpoint(links.end);
         let low = self.build(depth + 1, &low, size_for(low.len()));
