@@ -175,13 +175,10 @@ impl Expiry {
         let (window, block, _) = self.position();
         // The last slot that ends at `now_ms` or before.
         let passed = |shift: u32| (now_ms.saturating_add(1) >> shift).checked_sub(1);
-        let coarse = |ring: &Ring<u64>, current: u64, shift: u32| {
-            passed(shift).map_or(0, |last| ring.items_within(current + 1, last))
-        };
         self.behind.items_until(now_ms)
             + self.milliseconds.items_within(self.next_ms, now_ms)
-            + coarse(&self.windows, window, WINDOW_SHIFT)
-            + coarse(&self.blocks, block, BLOCK_SHIFT)
+            + passed(WINDOW_SHIFT).map_or(0, |last| self.windows.items_within(window + 1, last))
+            + passed(BLOCK_SHIFT).map_or(0, |last| self.blocks.items_within(block + 1, last))
             + passed(ERA_SHIFT).map_or(0, |last| self.far.items_until(last))
     }
 
