@@ -171,7 +171,8 @@ fn a_new_key_allocates_its_entry_and_now_and_then_room_in_the_table() {
         }
     });
     let others = allocations.checked_sub(KEYS).expect("each entry is allocated");
-    assert!(others <= KEYS / 100, "{others} allocations besides the entries");
+    // Segments of some 300 slots that grow, split, and hold their entries meanwhile.
+    assert!(others <= KEYS / 20, "{others} allocations besides the entries");
 }
 
 /// Bytes that each idle connection costs in the engine at most: the client of

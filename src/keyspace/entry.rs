@@ -35,6 +35,9 @@ mod borrowed;
 mod form;
 mod value;
 
+/// What a processor fetches from memory at once, in bytes.
+const LINE_BYTES: usize = 64;
+
 /// Bytes whose release to the system takes about as long as freeing one small
 /// entry does.
 const BYTES_PER_COST: usize = 16 << 10;
@@ -388,10 +391,13 @@ impl Entry {
         ManuallyDrop::into_inner(copy)
     }
 
-    /// Hints to the processor that the key will be read soon.
+    /// Hints to the processor that the key will be read soon, and what follows it:
+    /// an entry begins anywhere in a line.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        prefetch(self.0.as_ptr().cast());
+        let address: *const u8 = self.0.as_ptr().cast();
+        prefetch(address);
+        prefetch(address.wrapping_add(LINE_BYTES));
     }
 
     /// Gives up ownership for a pointer that [`Entry::from_raw`] takes back.
