@@ -279,17 +279,6 @@ impl Clients {
         std::mem::take(&mut self.with_output)
     }
 
-    /// Takes a client off that list if it is the last that has come to it.
-    #[inline]
-    pub(crate) fn take_last_with_output(&mut self, key: ClientKey) -> bool {
-        if self.with_output.last() != Some(&key) {
-            return false;
-        }
-        self.with_output.pop();
-        self[key].output_listed = false;
-        true
-    }
-
     pub(crate) fn restore_with_output(&mut self, mut list: Vec<ClientKey>) {
         list.clear();
         if self.with_output.is_empty() {
@@ -297,8 +286,9 @@ impl Clients {
         }
     }
 
-    pub(crate) fn has_output(&self) -> bool {
-        !self.with_output.is_empty()
+    #[inline]
+    pub(crate) fn output_count(&self) -> usize {
+        self.with_output.len()
     }
 }
 

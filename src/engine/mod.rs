@@ -297,24 +297,16 @@ impl Engine {
 
     // Outputs
 
-    /// Whether [`Engine::take_outputs`] would name anyone.
-    pub fn has_output(&self) -> bool {
-        self.clients.has_output()
+    /// How many clients [`Engine::take_outputs`] would name.
+    #[inline]
+    pub fn output_count(&self) -> usize {
+        self.clients.output_count()
     }
 
     /// Takes the list of clients with something to send. Give the vector back
     /// with [`Engine::restore_outputs`].
     pub fn take_outputs(&mut self) -> Vec<ClientKey> {
         self.clients.take_with_output()
-    }
-
-    /// Whether a client has something to send that was not there before the last
-    /// call of [`Engine::receive`], which was this client's. It is then not among
-    /// [`Engine::take_outputs`]: to be called by who sends it at once, before
-    /// anything else happens.
-    #[inline]
-    pub fn take_fresh_output(&mut self, key: ClientKey) -> bool {
-        self.clients.take_last_with_output(key)
     }
 
     /// See [`Engine::take_outputs`].

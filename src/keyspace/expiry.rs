@@ -119,6 +119,12 @@ impl Index {
         self.current.earliest_deadline_ms().into_iter().chain(fresh).min()
     }
 
+    /// Whether it holds nothing and has nothing to do.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.rebuild.is_none() && self.discarded.is_empty() && self.current.items() == 0
+    }
+
     /// The earliest millisecond at which [`take_due`](Self::take_due) has
     /// something to do; 0 when it has at once. Never later than the earliest
     /// deadline; earlier only for stale items and preparation.
