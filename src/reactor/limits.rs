@@ -1,4 +1,5 @@
-//! How many files the process may open, and so how many clients fit.
+//! What the system gives the process: how many files it may open, and so how many
+//! clients fit, and pages of which size.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -7,6 +8,18 @@ use crate::config::Config;
 
 /// Files that are not clients: listeners, poll, signals, log, journal.
 const RESERVED_FILES: u64 = 32;
+
+/// Has the system give the program memory in small pages only, unless the
+/// configuration says otherwise. With huge ones an idle connection costs half as much
+/// again, and the first touch of memory is a turn of many ms.
+pub(super) fn keep_pages_small(config: &Config, role: Role) {
+    if config.disable_thp
+        && matches!(role, Role::Program { .. })
+        && let Err(error) = rustix::thread::disable_transparent_huge_pages(true)
+    {
+        log::debug!("huge pages stay: {error}");
+    }
+}
 
 /// Raises the limit on open files as far as the process may, and lowers
 /// `maxclients` to what fits; returns how much that is, `None` for any number.

@@ -88,6 +88,7 @@ impl Reactor {
                 .register(&mut listener.socket, Token(FIRST_LISTENER - at), Interest::READABLE)
                 .map_err(system("wait for connections"))?;
         }
+        limits::keep_pages_small(&config, role);
         let clients_max = limits::fit_to_open_files(&mut config, role);
         let signals = match role {
             Role::Program { .. } => {
