@@ -247,6 +247,12 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
         "The limits are exact powers of two of nanoseconds, shown as whole \
       microseconds (131, 262), where Redis rounds them up to its own buckets (132, 264).",
     ),
+    (
+        "SLOWLOG",
+        "Small commands of one kind that a client sends together, such as GET in a pipeline, are \
+         timed together, up to sixteen, and are not in it one by one; with \
+         slowlog-log-slower-than below 1000 each is.",
+    ),
     ("LATENCY DOCTOR", "The texts of this, LATENCY GRAPH and MEMORY DOCTOR are tollgate's own."),
     (
         "used_memory",
