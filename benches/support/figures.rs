@@ -27,6 +27,7 @@ pub(crate) fn cells<T, K: PartialEq>(all: &[T], key: impl Fn(&T) -> K) -> Vec<Ve
 /// A time with two or three digits and its unit.
 pub(crate) fn time(us: f64) -> String {
     match us {
+        us if us.is_nan() => "none".to_owned(),
         us if us < 10.0 => format!("{us:.1} us"),
         us if us < 1e3 => format!("{us:.0} us"),
         us if us < 1e4 => format!("{:.1} ms", us / 1e3),

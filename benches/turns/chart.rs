@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::OURS;
-use super::figures::{thousands, time};
 use super::scenarios::Point;
+use super::shared::figures::{thousands, time};
 
 const WIDTH: f64 = 940.0;
 const LEFT: f64 = 88.0;

@@ -1,6 +1,7 @@
 //! What was measured, and how it is shown: a table for each scenario with a column
 //! for each server, and all of it in a CSV file.
 
+use super::shared::figures::{thousands, time};
 use std::fmt::Write as _;
 
 /// One figure of one server.
@@ -85,29 +86,4 @@ pub(crate) fn csv(figures: &[Figure]) -> String {
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
-/// A time with two or three digits and its unit.
-pub(crate) fn time(us: f64) -> String {
-    match us {
-        us if us.is_nan() => "none".to_owned(),
-        us if us < 10.0 => format!("{us:.1} us"),
-        us if us < 1e3 => format!("{us:.0} us"),
-        us if us < 1e4 => format!("{:.1} ms", us / 1e3),
-        us if us < 1e6 => format!("{:.0} ms", us / 1e3),
-        us => format!("{:.2} s", us / 1e6),
-    }
-}
-
-/// A whole number with commas.
-pub(crate) fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -12,10 +12,10 @@
 
 mod chart;
 mod figures;
-#[path = "../support/pin.rs"]
-mod pin;
 mod probe;
 mod scenarios;
+#[path = "../support/mod.rs"]
+mod shared;
 mod subject;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -26,8 +26,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use figures::{Figure, Value};
 use indicatif::{ProgressBar, ProgressStyle};
-use pin::Pins;
 use scenarios::{Point, Row};
+use shared::pin::Pins;
 use subject::Subject;
 use support::program;
 

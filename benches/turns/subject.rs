@@ -4,8 +4,8 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::figures::time;
-use super::pin::Pins;
+use super::shared::figures::time;
+use super::shared::pin::Pins;
 use super::support::process::ServerProcess;
 use super::support::resp::Reply;
 use super::support::target::{TcpTarget, encode};
