@@ -31,7 +31,8 @@ pub use error::{LiveError, OptionError};
 pub use kind::ValueError;
 pub use table::{Change, Config, OPTIONS, OptionSpec};
 pub use value::{
-    Allowed, BindAddress, LogLevel, NotifyFlags, OutputBufferLimit, OutputBufferLimits, Password,
+    Allowed, BindAddress, FsyncPolicy, LogLevel, NotifyFlags, OutputBufferLimit,
+    OutputBufferLimits, Password,
 };
 
 impl Config {
@@ -246,8 +247,9 @@ mod tests {
     fn what_is_not_there_yet_is_said() {
         let mut config = Config::default();
         for (name, accepted, refused, why) in [
-            ("save", "", "3600 1", "persistence is not there yet"),
-            ("appendonly", "no", "yes", "persistence is not there yet"),
+            ("save", "", "3600 1", "SAVE and BGSAVE only"),
+            ("aof-use-rdb-preamble", "no", "yes", "of RESP commands"),
+            ("no-appendfsync-on-rewrite", "no", "yes", "nothing waits for it"),
             ("maxmemory", "0", "1gb", "memory limit is not there yet"),
             ("daemonize", "no", "yes", "foreground"),
             ("supervised", "no", "systemd", "supervisor"),

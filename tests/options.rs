@@ -66,9 +66,9 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
              debug, verbose, notice, warning, nothing",
         ),
         (
-            &["--appendonly", "yes"],
-            "option 'appendonly': 'yes' is refused: persistence is not there yet: all data is in \
-             memory only (allowed: only no)",
+            &["--aof-use-rdb-preamble", "yes"],
+            "option 'aof-use-rdb-preamble': 'yes' is refused: all files are of RESP commands \
+             (allowed: only no)",
         ),
         (&["--prot", "1"], "unknown option 'prot'; did you mean 'port'?"),
         (&["--replicaof", "x", "1"], "unknown option 'replicaof'; --help lists all options"),

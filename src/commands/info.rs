@@ -221,26 +221,60 @@ fn memory(context: &mut Context<'_>, text: &mut Text) {
 }
 
 fn persistence(context: &mut Context<'_>, text: &mut Text) {
-    text.zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size"]);
+    let changes = context.db.keyspace().stats().changes;
+    let unix_s = context.now.unix_s();
+    let persistence = &context.server.persistence;
+    let (save, rewrite) = (&persistence.save, &persistence.rewrite);
+    let last = |seconds: Option<u64>| seconds.map_or("-1".to_owned(), |s| s.to_string());
+    let current =
+        |since_s: Option<u64>| last(since_s.map(|since_s| unix_s.saturating_sub(since_s)));
+    text.field("loading", u8::from(persistence.loading));
+    text.zeros(&["async_loading", "current_cow_peak", "current_cow_size"]);
     text.zeros(&["current_cow_size_age"]);
     text.field("current_fork_perc", "0.00");
     text.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    // Nothing is ever saved, so every change is one since the last save.
-    text.field("rdb_changes_since_last_save", context.db.keyspace().stats().changes);
-    text.field("rdb_bgsave_in_progress", 0);
-    text.field("rdb_last_save_time", context.server.started.unix_s());
-    text.field("rdb_last_bgsave_status", "ok");
-    text.field("rdb_last_bgsave_time_sec", -1);
-    text.field("rdb_current_bgsave_time_sec", -1);
-    text.zeros(&["rdb_saves", "rdb_last_cow_size"]);
+    text.field("rdb_changes_since_last_save", changes - persistence.changes_at_save);
+    text.field("rdb_bgsave_in_progress", u8::from(save.since_s.is_some()));
+    text.field("rdb_last_save_time", persistence.last_save_s);
+    text.field("rdb_last_bgsave_status", save.status());
+    text.field("rdb_last_bgsave_time_sec", last(save.last_s));
+    text.field("rdb_current_bgsave_time_sec", current(save.since_s));
+    text.field("rdb_saves", save.completed);
+    text.zeros(&["rdb_last_cow_size"]);
     text.zeros(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
-    text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    text.field("aof_last_rewrite_time_sec", -1);
-    text.field("aof_current_rewrite_time_sec", -1);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    text.field("aof_last_write_status", "ok");
+    text.field("aof_enabled", u8::from(persistence.journaling));
+    text.field("aof_rewrite_in_progress", u8::from(rewrite.since_s.is_some()));
+    text.field("aof_rewrite_scheduled", u8::from(rewrite.is_requested));
+    text.field("aof_last_rewrite_time_sec", last(rewrite.last_s));
+    text.field("aof_current_rewrite_time_sec", current(rewrite.since_s));
+    text.field("aof_last_bgrewrite_status", rewrite.status());
+    text.field("aof_rewrites", rewrite.completed);
+    text.field("aof_rewrites_consecutive_failures", rewrite.failures);
+    text.field("aof_last_write_status", if persistence.fault.is_none() { "ok" } else { "err" });
     text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    if persistence.journaling {
+        text.field("aof_current_size", persistence.current_bytes);
+        text.field("aof_base_size", persistence.base_bytes);
+        text.zeros(&["aof_pending_rewrite"]);
+        text.field("aof_buffer_length", persistence.unsynced_bytes);
+        text.field(
+            "aof_pending_bio_fsync",
+            persistence.sealed_seq.saturating_sub(persistence.durable_seq),
+        );
+        text.field("aof_delayed_fsync", persistence.delayed_syncs);
+    }
+    if persistence.loading {
+        let load = &persistence.load;
+        let per_second = load.loaded_bytes * 1_000 / load.elapsed_ms.max(1);
+        let left = load.total_bytes.saturating_sub(load.loaded_bytes);
+        let share = load.loaded_bytes as f64 * 100.0 / load.total_bytes.max(1) as f64;
+        text.field("loading_start_time", load.since_s);
+        text.field("loading_total_bytes", load.total_bytes);
+        text.zeros(&["loading_rdb_used_mem"]);
+        text.field("loading_loaded_bytes", load.loaded_bytes);
+        text.field("loading_loaded_perc", format!("{share:.2}"));
+        text.field("loading_eta_seconds", left / per_second.max(1));
+    }
 }
 
 fn stats(context: &mut Context<'_>, text: &mut Text) {

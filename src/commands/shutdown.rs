@@ -2,7 +2,8 @@
 
 use super::flags::{ADMIN, ALLOW_BUSY, LOADING, NO_MULTI, NOSCRIPT, STALE};
 use super::parse::is;
-use super::{CommandError, Context, Group, Outcome, Ran, Spec};
+use super::save::save_and_wait;
+use super::{CommandError, Context, Group, Outcome, Ran, Spec, Wait};
 use crate::clients::Closing;
 use crate::protocol::Args;
 
@@ -23,9 +24,10 @@ pub(super) static SPEC: Spec = Spec {
     ..Spec::BASE
 };
 
-/// Nothing is saved and no replica has to catch up: NOW and NOSAVE change
-/// nothing, and SAVE is refused rather than promised, unless FORCE says that
-/// the server is to end even if saving fails.
+/// No replica has to catch up, so NOW changes nothing. The journal is complete and
+/// durable at the end in any case; SAVE writes a snapshot besides, and FORCE ends the
+/// server even if that fails. Without either nothing more is written: there is no
+/// `save` option to ask for it.
 fn shutdown(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let (mut save, mut no_save, mut force, mut abort, mut now) =
         (false, false, false, false, false);
@@ -47,11 +49,14 @@ fn shutdown(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         // begun, the end is under way and takes no longer than its replies.
         return Err(CommandError::fixed("ERR No shutdown in progress."));
     }
-    if save && !force {
-        return Err(CommandError::fixed(
-            "ERR there is nothing to save to yet; use SHUTDOWN, SHUTDOWN NOSAVE or SHUTDOWN SAVE \
-             FORCE",
-        ));
+    if save {
+        match save_and_wait(context)? {
+            None => return Ok(Outcome::Wait(Box::new(Wait { deadline: None, on: None }))),
+            Some(false) if !force => {
+                return Err(CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
+            Some(_) => {}
+        }
     }
     log::warn!("client {} has asked for the end (SHUTDOWN)", context.clients[context.me].id);
     context.server.shutdown = true;

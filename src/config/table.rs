@@ -6,7 +6,8 @@ use super::kind::{
 };
 use super::list::{Addresses, Events, OutputLimits, Percentiles};
 use super::value::{
-    Allowed, BindAddress, LogLevel, NotifyFlags, OutputBufferLimit, OutputBufferLimits, Password,
+    Allowed, BindAddress, FsyncPolicy, LogLevel, NotifyFlags, OutputBufferLimit,
+    OutputBufferLimits, Password,
 };
 
 /// Whether CONFIG SET may change an option.
@@ -108,7 +109,8 @@ fn edits(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
-const NO_PERSISTENCE: &str = "persistence is not there yet: all data is in memory only";
+const NO_SAVE_POINTS: &str =
+    "snapshots are written by SAVE and BGSAVE only: for durability there is appendonly";
 const NO_EVICTION: &str = "a memory limit is not there yet: keys are never evicted";
 
 /// Enough for any use, and a database that is never used is not free.
@@ -233,12 +235,48 @@ options! {
                 why: NO_EVICTION,
             }, "", Live,
             "Accepted for redis.conf, while keys are never evicted.";
+    }
+    "Persistence" {
+        "appendonly" appendonly: bool = false, YesNo, "", Live,
+            "Keep a journal of all changes, and load it at the start.";
+        "appendfsync" appendfsync: FsyncPolicy = FsyncPolicy::EverySec,
+            Choice(FsyncPolicy::NAMES), "", Live,
+            "When changes are durable: before they are acknowledged, every second, or when the system likes.";
+        "appenddirname" appenddirname: String = "appendonlydir".to_owned(),
+            Text { words: false }, "", Immutable,
+            "Directory of the journal, in dir.";
+        "appendfilename" appendfilename: String = "appendonly.aof".to_owned(),
+            Text { words: false }, "", Immutable,
+            "What the names of the journal's files begin with.";
+        "auto-aof-rewrite-percentage" auto_aof_rewrite_percentage: u64 = 100,
+            Int { min: 0, max: INT_MAX }, "%", Live,
+            "Growth of the journal since its last rewrite that starts another, 0 for never.";
+        "auto-aof-rewrite-min-size" auto_aof_rewrite_min_size: u64 = 64 << 20,
+            Memory { min: 0, max: BYTES_MAX }, "bytes", Live,
+            "Size below which the journal is not rewritten by itself.";
+        "append-queue-max" append_queue_max: usize = 256 << 20,
+            Memory { min: 1 << 20, max: BYTES_MAX }, "bytes", Live,
+            "Changes that are not durable yet above which further writing commands wait.";
+        "no-appendfsync-on-rewrite" no_appendfsync_on_rewrite: bool = false,
+            Only {
+                kind: YesNo,
+                value: "no",
+                why: "a rewrite has its own thread and syncs a little at a time: nothing waits for it",
+            }, "", Live,
+            "Accepted for redis.conf, while a rewrite keeps no sync waiting.";
+        "aof-use-rdb-preamble" aof_use_rdb_preamble: bool = false,
+            Only { kind: YesNo, value: "no", why: "all files are of RESP commands" }, "", Live,
+            "Accepted for redis.conf, while all files are of RESP commands.";
+        "aof-load-truncated" aof_load_truncated: bool = true, YesNo, "", Immutable,
+            "Start although the journal's end is torn, which is cut off and kept aside.";
+        "dbfilename" dbfilename: String = "snapshot.aof".to_owned(),
+            Text { words: false }, "", Protected,
+            "The file that SAVE and BGSAVE write, in dir.";
+        "load" load: String = String::new(), Text { words: false }, "", Immutable,
+            "Snapshot or journal file of tollgate or Redis to begin with, empty for none.";
         "save" save: String = String::new(),
-            Only { kind: Text { words: true }, value: "", why: NO_PERSISTENCE }, "", Immutable,
-            "Accepted for redis.conf, while no snapshots are written.";
-        "appendonly" appendonly: bool = false,
-            Only { kind: YesNo, value: "no", why: NO_PERSISTENCE }, "", Immutable,
-            "Accepted for redis.conf, while no journal is written.";
+            Only { kind: Text { words: true }, value: "", why: NO_SAVE_POINTS }, "", Immutable,
+            "Accepted for redis.conf, while snapshots are only written on demand.";
     }
     "Process" {
         "dir" dir: String = ".".to_owned(), Text { words: false }, "", Protected,

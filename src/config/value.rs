@@ -124,6 +124,26 @@ impl LogLevel {
     }
 }
 
+/// When what the journal has written is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FsyncPolicy {
+    /// Before the reply is sent.
+    Always,
+    /// Within a second or so.
+    EverySec,
+    /// When the system likes.
+    No,
+}
+
+impl FsyncPolicy {
+    /// Every policy by its name in the configuration.
+    pub const NAMES: &'static [(&'static str, FsyncPolicy)] = &[
+        ("always", FsyncPolicy::Always),
+        ("everysec", FsyncPolicy::EverySec),
+        ("no", FsyncPolicy::No),
+    ];
+}
+
 /// Who may run a command that the configuration has to allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowed {

@@ -28,7 +28,10 @@ impl Engine {
                 return Flow::Next;
             }
         };
-        if self.server.pause.is_some() && self.is_paused(key, command) && !self.ends_wait(key) {
+        if (self.server.pause.is_some() || self.server.is_obstructed)
+            && self.is_paused(key, command)
+            && !self.ends_wait(key)
+        {
             self.hold_back(key);
             return Flow::Parked;
         }
@@ -72,6 +75,9 @@ impl Engine {
         if !command.spec.accepts(args) {
             self.server.commands[command.id].rejected += 1;
             return Err(CommandError::WrongArity { command: command.full_name() });
+        }
+        if self.server.is_obstructed {
+            self.check_obstacles(key, command)?;
         }
         let client = &self.clients[key];
         if command.spec.has(flags::PROTECTED) && !self.allows_protected(client) {
@@ -146,16 +152,49 @@ impl Engine {
         self.server.count_error(&text);
     }
 
+    /// Whether it is held back, because CLIENT PAUSE says so or because the journal has
+    /// to catch up first.
     fn is_paused(&self, key: ClientKey, command: &Command) -> bool {
-        let Some(pause) = self.server.pause else { return false };
-        if pause.until <= self.now.monotonic || self.server.shutdown {
-            return false;
+        let pause = self
+            .server
+            .pause
+            .filter(|pause| pause.until > self.now.monotonic && !self.server.shutdown);
+        match pause {
+            Some(pause) if !pause.writes_only => true,
+            Some(_) => self.may_change(key, command, flags::WRITE | flags::MAY_REPLICATE),
+            None => self.is_journal_full() && self.may_change(key, command, flags::WRITE),
         }
-        let queued_writes = self.clients[key]
-            .transaction
-            .as_deref()
-            .is_some_and(|transaction| transaction.writes && command.spec.has(flags::RUNS_QUEUED));
-        !pause.writes_only || command.spec.has(flags::WRITE | flags::MAY_REPLICATE) || queued_writes
+    }
+
+    /// Whether a command has one of these flags, or is one that runs queued commands
+    /// some of which write.
+    fn may_change(&self, key: ClientKey, command: &Command, flags: u32) -> bool {
+        let queued_writes = || {
+            let transaction = self.clients[key].transaction.as_deref();
+            transaction.is_some_and(|transaction| transaction.writes)
+        };
+        command.spec.has(flags) || (command.spec.has(flags::RUNS_QUEUED) && queued_writes())
+    }
+
+    /// While data is loaded there is none to work on; while the journal cannot be
+    /// written, nothing changes that it would not have.
+    #[cold]
+    fn check_obstacles(&mut self, key: ClientKey, command: &Command) -> Result<(), CommandError> {
+        let persistence = &self.server.persistence;
+        let refusal = if persistence.loading && !command.spec.has(flags::LOADING) {
+            Some("LOADING Redis is loading the dataset in memory".to_owned())
+        } else if self.may_change(key, command, flags::WRITE) {
+            persistence.refusal()
+        } else {
+            None
+        };
+        match refusal {
+            None => Ok(()),
+            Some(text) => {
+                self.server.commands[command.id].rejected += 1;
+                Err(CommandError::owned(text))
+            }
+        }
     }
 
     /// Whether the request is run again only to be told that its wait is over: that

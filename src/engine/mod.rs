@@ -8,6 +8,11 @@
 //! and [`Engine::take_closed`] for the clients that are to be disconnected.
 
 mod dispatch;
+mod effects;
+mod journal;
+mod persistence;
+mod replay;
+mod snapshot;
 mod turn;
 mod waiting;
 
@@ -23,6 +28,12 @@ use crate::config::Config;
 use crate::keyspace::{Keyspace, Ticket};
 pub use crate::protocol::Chunks;
 use crate::protocol::RequestBuffer;
+use journal::Journal;
+pub use journal::{Groups, JournalProgress};
+pub use replay::ReplayError;
+use replay::Replayer;
+pub use snapshot::SnapshotKind;
+use snapshot::Walk;
 
 /// The server without its sockets.
 ///
@@ -86,6 +97,9 @@ pub struct Engine {
     next_idle_check: Option<Duration>,
     /// Expired keys are left over from the last slice.
     expiry_left: bool,
+    journal: Journal,
+    replayer: Option<Box<Replayer>>,
+    walk: Option<Walk>,
     /// How many more timers may fire, and clients be served, in this turn.
     timers_left: usize,
     wakeups_left: usize,
@@ -109,6 +123,9 @@ impl Engine {
             closed: Vec::new(),
             next_idle_check: None,
             expiry_left: false,
+            journal: Journal::default(),
+            replayer: None,
+            walk: None,
             timers_left: config.turn_timers_max,
             wakeups_left: config.turn_wakeups_max,
             config,
@@ -203,6 +220,7 @@ impl Engine {
     pub fn disconnect(&mut self, key: ClientKey) {
         unwatch_all(&mut self.keyspace, &mut self.clients, key);
         self.leave_wait(key);
+        self.forget_gate(key);
         let removed = self.clients.remove(key);
         // The place may be taken again before the list is asked for.
         self.closed.retain(|&closed| closed != key);
@@ -300,13 +318,15 @@ impl Engine {
     /// How many clients [`Engine::take_outputs`] would name.
     #[inline]
     pub fn output_count(&self) -> usize {
-        self.clients.output_count()
+        self.clients.output_count() + self.released_count()
     }
 
     /// Takes the list of clients with something to send. Give the vector back
     /// with [`Engine::restore_outputs`].
     pub fn take_outputs(&mut self) -> Vec<ClientKey> {
-        self.clients.take_with_output()
+        let mut list = self.clients.take_with_output();
+        self.hold_outputs(&mut list);
+        list
     }
 
     /// See [`Engine::take_outputs`].
@@ -317,10 +337,11 @@ impl Engine {
     /// What a client has not been sent yet, in pieces, none of which is empty: large
     /// values are not copied. None for an unknown client.
     pub fn output_chunks(&mut self, key: ClientKey) -> Chunks<'_> {
+        let open = self.open_bytes(key);
         match self.clients.get_mut(key) {
             Some(client) => {
                 client.output_listed = false;
-                client.output.chunks()
+                client.output.chunks().up_to(open)
             }
             None => Chunks::default(),
         }
@@ -330,18 +351,25 @@ impl Engine {
     /// large values are copied (see [`Engine::output_chunks`]). Empty for an unknown
     /// client.
     pub fn output(&mut self, key: ClientKey) -> &[u8] {
+        let open = self.open_bytes(key);
         match self.clients.get_mut(key) {
             Some(client) => {
                 client.output_listed = false;
-                client.output.unsent()
+                let unsent = client.output.unsent();
+                &unsent[..open.min(unsent.len())]
             }
             None => &[],
         }
     }
 
-    /// Length of [`Engine::output`] in bytes, for whoever does not send it now.
+    /// Bytes that a client has not been sent, those included that must not be sent yet.
     pub fn unsent_bytes(&self, key: ClientKey) -> usize {
         self.clients.get(key).map_or(0, |client| client.output.len())
+    }
+
+    /// Length of [`Engine::output`] in bytes, for whoever does not send it now.
+    pub fn sendable_bytes(&self, key: ClientKey) -> usize {
+        self.unsent_bytes(key).min(self.open_bytes(key))
     }
 
     /// The first `count` bytes of the output have been taken over by whoever

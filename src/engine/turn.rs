@@ -381,6 +381,7 @@ impl Engine {
         if self.keyspace.has_news() || self.server.config_changed {
             self.settle_news();
         }
+        self.seal_if_large();
     }
 
     #[cold]
@@ -445,6 +446,9 @@ impl Engine {
         self.timers_left = self.config.turn_timers_max;
         self.wakeups_left = self.config.turn_wakeups_max;
         self.set_now(now, Stage::Requests);
+        if self.server.persistence.loading {
+            return;
+        }
         let stats = &self.server.stats;
         self.server.rate.sample(now, stats.commands, stats.input_bytes, stats.output_bytes);
         self.expire();
@@ -474,8 +478,9 @@ impl Engine {
     /// monotonic axis; `None`: only after further input.
     pub fn next_deadline(&self) -> Option<Duration> {
         let now = self.now.monotonic;
-        let pause_ended =
-            (self.server.pause.is_none() || self.server.shutdown) && !self.paused.is_empty();
+        let pause_ended = (self.server.pause.is_none() || self.server.shutdown)
+            && !self.paused.is_empty()
+            && !self.is_journal_full();
         let waits_end = self.server.shutdown && !self.waits.is_empty();
         if !self.backlog.is_empty()
             || self.keyspace.has_garbage()
@@ -540,6 +545,7 @@ impl Engine {
         // A server that stops finishes what it has received.
         let over = self.server.shutdown
             || self.server.pause.is_none_or(|pause| pause.until <= self.now.monotonic);
+        let over = over && !self.is_journal_full();
         if !over {
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use super::dirty::Scope;
 use super::entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use super::event::{self, Event};
 use super::object::Object;
@@ -322,6 +323,7 @@ impl<'a> Db<'a> {
     ) -> Result<(), E> {
         let accessed_s = self.access_time();
         let (now_ms, write_times) = (self.keyspace.now_ms, self.keyspace.write_times);
+        let filed_at_ms = self.keyspace.filed_at_ms();
         let hash = self.database().table.hash(key);
         let database = &mut self.keyspace.databases[self.index];
         'replace: {
@@ -365,7 +367,7 @@ impl<'a> Db<'a> {
                 (self.keyspace.discard)(large);
             }
             let database = &mut self.keyspace.databases[self.index];
-            if database.note_deadline(hash, old, new, now_ms) {
+            if database.note_deadline(hash, old, new, filed_at_ms) {
                 self.keyspace.debts.note_filed();
             }
             self.keyspace.debts.note_written(cost);
@@ -463,14 +465,21 @@ impl<'a> Db<'a> {
     /// new length in bytes.
     pub(crate) fn append(&mut self, key: &[u8], tail: &[u8]) -> usize {
         let versioning = if tail.is_empty() { Versioning::Keep } else { Versioning::Next };
-        self.modify(key, Event::string("append"), versioning, |entry| entry.append(tail))
+        self.modify(key, Event::string("append"), versioning, |entry| {
+            let len = entry.append(tail);
+            (len, Scope::Bytes(len - tail.len()..len))
+        })
     }
 
     /// Overwrites a part of the string under the key, which must be there;
     /// a gap is filled with zeros. Returns the new length in bytes.
     pub(crate) fn write_at(&mut self, key: &[u8], offset: usize, part: &[u8]) -> usize {
         let event = Event::string("setrange");
-        self.modify(key, event, Versioning::Next, |entry| entry.write_at(offset, part))
+        self.modify(key, event, Versioning::Next, |entry| {
+            let old_len = entry.string().map_or(0, Value::len);
+            let len = entry.write_at(offset, part);
+            (len, Scope::Bytes(offset.min(old_len)..offset + part.len()))
+        })
     }
 
     /// Marks a string, which must be there, as one that was made by editing:
@@ -482,13 +491,13 @@ impl<'a> Db<'a> {
         }
     }
 
-    /// Changes a string, which must be there, in place.
+    /// Changes a string, which must be there, in place; `change` says how much of it.
     pub(super) fn modify<R>(
         &mut self,
         key: &[u8],
         event: Event,
         versioning: Versioning,
-        change: impl FnOnce(&mut Entry) -> R,
+        change: impl FnOnce(&mut Entry) -> (R, Scope),
     ) -> R {
         let accessed_s = self.access_time();
         let written_ms = self.keyspace.write_times.then_some(self.keyspace.now_ms);
@@ -499,7 +508,7 @@ impl<'a> Db<'a> {
             .find_mut(hash, key)
             .expect("the caller has just found the key");
         let cost = entry.freeing_cost();
-        let result = change(&mut entry);
+        let (result, scope) = change(&mut entry);
         versioning.apply(&mut entry);
         entry.set_accessed_s(accessed_s);
         if written_ms.is_some() {
@@ -513,7 +522,7 @@ impl<'a> Db<'a> {
         if versioning != Versioning::Keep {
             self.note_rewritten(key, fresh_until_ms);
         }
-        self.announce(key, event);
+        self.announce_in(key, event, scope);
         result
     }
 
@@ -534,7 +543,7 @@ impl<'a> Db<'a> {
 
     /// Takes the key's entry out, quietly: the caller announces what happened.
     /// One that is due goes as well, but as expired.
-    fn take_live(&mut self, key: &[u8]) -> Option<Entry> {
+    pub(super) fn take_live(&mut self, key: &[u8]) -> Option<Entry> {
         let now_ms = self.keyspace.now_ms;
         let database = self.database_mut();
         let entry = database.table.remove(database.table.hash(key), key)?;
@@ -575,13 +584,13 @@ impl<'a> Db<'a> {
     /// Gives a key, which must be there, a deadline or takes it away.
     pub(crate) fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>, event: Event) {
         if self.store_deadline(key, deadline_ms) {
-            self.announce(key, event);
+            self.announce_in(key, event, Scope::Deadline);
         }
     }
 
     /// The same, quietly. Returns whether the key is there.
     pub(super) fn store_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>) -> bool {
-        let now_ms = self.keyspace.now_ms;
+        let filed_at_ms = self.keyspace.filed_at_ms();
         let hash = self.database().table.hash(key);
         let database = self.database_mut();
         let Some(old) = database.table.find_mut(hash, key).map(|mut entry| {
@@ -593,7 +602,7 @@ impl<'a> Db<'a> {
         }) else {
             return false;
         };
-        if database.note_deadline(hash, old, deadline_ms, now_ms) {
+        if database.note_deadline(hash, old, deadline_ms, filed_at_ms) {
             self.keyspace.debts.note_filed();
         }
         true
@@ -667,7 +676,7 @@ impl<'a> Db<'a> {
     }
 
     fn insert(&mut self, hash: u64, entry: Entry) {
-        let now_ms = self.keyspace.now_ms;
+        let (now_ms, filed_at_ms) = (self.keyspace.now_ms, self.keyspace.filed_at_ms());
         if let Some(at_ms) = entry.fresh_until_ms().filter(|at_ms| *at_ms > now_ms) {
             self.keyspace.set_timer(self.index, at_ms, entry.key(), Timer::Stale);
         }
@@ -676,7 +685,7 @@ impl<'a> Db<'a> {
         database.count_deadline(deadline_ms);
         database.table.insert(hash, entry);
         if let Some(deadline_ms) = deadline_ms {
-            database.index.insert(hash, deadline_ms, now_ms);
+            database.index.insert(hash, deadline_ms, filed_at_ms);
             self.keyspace.debts.note_filed();
             self.keyspace.stored_due |= deadline_ms <= now_ms;
         }
@@ -688,7 +697,14 @@ impl<'a> Db<'a> {
     /// event.
     #[inline]
     pub(super) fn announce(&mut self, key: &[u8], event: Event) {
+        self.announce_in(key, event, Scope::Whole);
+    }
+
+    /// The same for a change that does not concern all of the key.
+    #[inline]
+    pub(super) fn announce_in(&mut self, key: &[u8], event: Event, scope: Scope) {
         self.touch(key);
+        self.keyspace.dirty.note(self.index, key, scope);
         if self.keyspace.changes.are_wanted {
             // What happens by itself is news also to the client whose command it is
             // found by.
@@ -710,10 +726,17 @@ impl<'a> Db<'a> {
         }
     }
 
-    /// A change without an event: by a command, or by itself.
-    pub(super) fn announce_quietly(&mut self, key: &[u8], by_command: bool) {
+    /// A command's change that has no event.
+    pub(super) fn announce_quietly(&mut self, key: &[u8], scope: Scope) {
         self.touch(key);
-        self.keyspace.changes.note(key, by_command);
+        self.keyspace.dirty.note(self.index, key, scope);
+        self.keyspace.changes.note(key, true);
+    }
+
+    /// Time has changed what those see who ask for the key; the key is what it was.
+    pub(super) fn announce_aging(&mut self, key: &[u8]) {
+        self.touch(key);
+        self.keyspace.changes.note(key, false);
     }
 
     /// An entry has been removed because its deadline had passed.

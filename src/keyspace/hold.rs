@@ -60,6 +60,11 @@ impl Hold {
         self.state
     }
 
+    /// How long it was last asked to last, in ms.
+    pub(crate) fn asked_ms(&self) -> u64 {
+        self.asked_ms
+    }
+
     /// What it holds or held, each key once, in the order of first mention.
     pub(crate) fn items(&self) -> &[HoldItem] {
         &self.items

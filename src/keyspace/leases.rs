@@ -153,12 +153,12 @@ impl Db<'_> {
 
     /// The value has just gone stale by itself.
     pub(super) fn note_stale(&mut self, key: &[u8]) {
-        self.announce_quietly(key, false);
+        self.announce_aging(key);
         self.notify(key, event::STALE);
     }
 
     /// Says when the value under a key, which must be there, goes stale.
-    fn set_fresh_until(&mut self, key: &[u8], fresh_until_ms: Option<u64>) {
+    pub(super) fn set_fresh_until(&mut self, key: &[u8], fresh_until_ms: Option<u64>) {
         let now_ms = self.keyspace.now_ms;
         let hash = self.database().table.hash(key);
         let Some(mut entry) = self.database_mut().table.find_mut(hash, key) else { return };

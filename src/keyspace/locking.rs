@@ -3,6 +3,7 @@
 
 use super::circles::Graph;
 use super::db::Db;
+use super::dirty::Scope;
 use super::entry::WrongType;
 use super::event::{self, Event};
 use super::lock::{Lock, LockMode, LockOwner, Room};
@@ -100,7 +101,7 @@ impl Db<'_> {
         };
         self.change_lock(key, |lock| lock.add(token, owner));
         self.keyspace.set_timer(self.index, request.deadline_ms, key, Timer::Owner(token));
-        self.announce(key, event::LOCK);
+        self.announce_in(key, event::LOCK, Scope::Owner(token));
         self.keyspace.waiters.signal_owner(self.index, key, request.owner);
         Ok(Acquired::Granted(token))
     }
@@ -129,7 +130,7 @@ impl Db<'_> {
             Some(Ok((old_ms, new_ms, untied_from))) => {
                 self.keyspace.move_timer(self.index, key, Timer::Owner(token), old_ms, new_ms);
                 self.keyspace.untie(untied_from, token);
-                self.announce(key, event::LOCK);
+                self.announce_in(key, event::LOCK, Scope::Owner(token));
                 Acquired::Granted(token)
             }
             None => Acquired::Busy,
@@ -159,7 +160,7 @@ impl Db<'_> {
                 0
             }
             Some(left) => {
-                self.announce_quietly(key, true);
+                self.announce_quietly(key, Scope::Owner(token));
                 i64::try_from(left).unwrap_or(i64::MAX)
             }
         }
@@ -192,7 +193,7 @@ impl Db<'_> {
         let old_ms = self.change_lock(key, |lock| lock.set_deadline(token, deadline_ms));
         if let Some(old_ms) = old_ms.flatten() {
             self.keyspace.move_timer(self.index, key, Timer::Owner(token), old_ms, deadline_ms);
-            self.announce(key, event::EXPIRE);
+            self.announce_in(key, event::EXPIRE, Scope::Owner(token));
         }
         Ok(1)
     }
@@ -215,7 +216,7 @@ impl Db<'_> {
             self.remove_ended(key);
             self.keyspace.stats.expired += u64::from(event == event::EXPIRED);
         }
-        self.announce(key, event);
+        self.announce_in(key, event, Scope::Owner(token));
     }
 
     /// Ends owners whose time is over and whose timers, among very many, have not
@@ -233,7 +234,11 @@ impl Db<'_> {
         }
     }
 
-    fn change_lock<R>(&mut self, key: &[u8], change: impl FnOnce(&mut Lock) -> R) -> Option<R> {
+    pub(super) fn change_lock<R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut Lock) -> R,
+    ) -> Option<R> {
         self.change_object(key, |object| match object {
             Object::Lock(lock) => Some(change(lock)),
             Object::Hold(_) => None,

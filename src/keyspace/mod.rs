@@ -13,6 +13,7 @@ mod changes;
 mod circles;
 mod db;
 mod debts;
+mod dirty;
 mod entry;
 pub(crate) mod event;
 mod expiry;
@@ -24,6 +25,7 @@ mod leftovers;
 mod lock;
 mod locking;
 mod object;
+mod restore;
 mod stock;
 mod table;
 mod timers;
@@ -39,6 +41,7 @@ pub(crate) use changes::Change;
 use changes::Changes;
 pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, Versioning};
 use debts::{Debts, FILING_COST};
+pub(crate) use dirty::{Dirty, Scope, Upheaval};
 pub use entry::Discard;
 pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;
@@ -49,8 +52,10 @@ use leases::Leases;
 use leftovers::Leftovers;
 pub(crate) use lock::LockMode;
 use lock::Room;
+pub(crate) use lock::{Lock, LockOwner};
 pub(crate) use locking::{Acquire, Acquired, Edge};
 pub(crate) use object::Object;
+pub(crate) use restore::Annotations;
 use stock::Held;
 use table::{Dismantle, Table};
 use timers::Timers;
@@ -218,6 +223,7 @@ pub(crate) struct Keyspace {
     watchers: Watchers,
     waiters: Waiters,
     changes: Changes,
+    dirty: Dirty,
     stats: KeyspaceStats,
     /// Tables that are being freed a slice at a time.
     graveyard: Vec<Dismantle>,
@@ -246,6 +252,8 @@ pub(crate) struct Keyspace {
     expire_next: usize,
     /// A key has been stored with a deadline that had passed already.
     stored_due: bool,
+    /// What time it is while a journal is replayed, for which time stands still.
+    replayed_at_ms: Option<u64>,
     /// [`Keyspace::expire_slice`] had something to do.
     has_expired: bool,
     /// How late the latest of the keys was that were removed because they were due.
@@ -270,6 +278,7 @@ impl Keyspace {
             watchers: Watchers::default(),
             waiters: Waiters::default(),
             changes: Changes::default(),
+            dirty: Dirty::default(),
             stats: KeyspaceStats::default(),
             graveyard: Vec::new(),
             leftovers: Vec::new(),
@@ -284,6 +293,7 @@ impl Keyspace {
             discard: drop,
             expire_next: 0,
             stored_due: false,
+            replayed_at_ms: None,
             has_expired: false,
             expire_lag_ms: None,
             garbage_entries: 0,
@@ -333,7 +343,10 @@ impl Keyspace {
     /// What time it is for all that follows.
     #[inline]
     pub(crate) fn set_now(&mut self, now: Now) {
-        self.now_ms = now.unix_ms();
+        match &mut self.replayed_at_ms {
+            None => self.now_ms = now.unix_ms(),
+            Some(now_ms) => *now_ms = now.unix_ms(),
+        }
     }
 
     /// Which event classes are published.
@@ -503,6 +516,7 @@ impl Keyspace {
         self.touch_watched(a, b);
         self.touch_watched(b, a);
         self.databases.swap(a, b);
+        self.dirty.note_swap(a, b);
         for db in [a, b] {
             self.numbers[self.databases[db].id.0] = db;
             self.timed.insert(db);
@@ -520,6 +534,7 @@ impl Keyspace {
     pub(crate) fn flush(&mut self, db: usize) -> usize {
         self.touch_watched(db, db);
         self.changes.note_flush();
+        self.dirty.note_flush(db);
         let database = &mut self.databases[db];
         let old = mem::replace(&mut database.table, Table::new(self.seed));
         database.due_prefixes = Vec::new();

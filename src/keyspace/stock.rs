@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::db::{Db, Versioning};
+use super::dirty::Scope;
 use super::entry::{Entry, NewValue, Value, WrongType};
 use super::event::{self, Event};
 use super::hold::{Hold, HoldItem, HoldState};
@@ -121,7 +122,10 @@ impl Db<'_> {
         let Some(deadline_ms) = hold.live_deadline_ms() else { return };
         self.keyspace.cancel_timer(self.index, deadline_ms, key, Timer::Hold);
         self.forget_held(key, hold.items());
-        self.give_back(hold.items());
+        // A journal has what the counters were after that.
+        if !self.keyspace.is_replaying() {
+            self.give_back(hold.items());
+        }
     }
 
     /// A hold whose time is over and whose timer, among very many, has not fired
@@ -167,6 +171,7 @@ impl Db<'_> {
     fn set_counter(&mut self, key: &[u8], number: i64) {
         self.modify(key, event::INCRBY, Versioning::Next, |entry| {
             entry.set_value(NewValue::Int(number));
+            ((), Scope::Whole)
         });
     }
 

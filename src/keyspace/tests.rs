@@ -275,13 +275,20 @@ const NOT_MUTATIONS: &[&str] = &[
     "read",
     "read_string",
     "select",
+    // of Dirty
+    "clear",
     // of Keyspace
+    "begin_replay",
     "db",
+    "dirty",
+    "end_replay",
     "free_slice",
     "reset_stats",
+    "restore_dirty",
     "set_notify",
     "set_now",
     "set_write_times",
+    "skip_tokens",
     "take_changes",
     "take_expire_lag_ms",
     "take_has_expired",
@@ -290,7 +297,14 @@ const NOT_MUTATIONS: &[&str] = &[
     "take_untied",
     "waiters",
     "want_changes",
+    "want_dirty",
     "watchers",
+    // A replay puts back what was announced when it happened.
+    "restore_annotations",
+    "restore_deadline",
+    "restore_hold",
+    "restore_owner",
+    "restore_owner_end",
 ];
 
 #[test]
@@ -330,6 +344,29 @@ fn every_mutation_is_noted_for_client_side_caches() {
     check_noted(MUTATIONS, prepared);
 }
 
+/// The journal hears of the same keys as those who watch them. That a value has gone
+/// stale by itself it knows, since it has the time of that.
+fn check_journaled(mutation: &Mutation, name: &str, dirty: &Dirty) {
+    let noted: BTreeSet<_> = dirty.keys().map(|(db, key, _)| (db, key)).collect();
+    let expected: BTreeSet<_> = match mutation.method {
+        "swap" => {
+            assert_eq!(dirty.upheavals(), [Upheaval::Swap(0, 1)], "{name}");
+            BTreeSet::new()
+        }
+        "flush" => {
+            assert!(matches!(dirty.upheavals(), [Upheaval::Flush(_)]), "{name}");
+            BTreeSet::new()
+        }
+        method => {
+            let ages =
+                |db, key| method == "fire_timers" && mutation.events.contains(&(db, "stale", key));
+            let dirties = mutation.dirties.iter().filter(|(db, key)| !ages(*db, key));
+            dirties.map(|(db, key)| (*db, key.as_bytes())).collect()
+        }
+    };
+    assert_eq!(noted, expected, "{name}: journal");
+}
+
 /// Events of what happens to a key of its own accord; a value is stale so or because
 /// somebody says so.
 const BY_ITSELF: [&str; 2] = ["expired", "holdexpired"];
@@ -339,7 +376,9 @@ fn check_noted(mutations: &[Mutation], prepared: fn() -> Keyspace) {
         let name = format!("{number}: {}", mutation.method);
         let mut keyspace = prepared();
         keyspace.want_changes(true);
+        keyspace.want_dirty(true);
         (mutation.change)(&mut keyspace);
+        check_journaled(mutation, &name, keyspace.dirty());
         let changes = keyspace.take_changes().unwrap_or_default();
         let (mut noted, mut expired) = (BTreeSet::new(), BTreeSet::new());
         for change in &changes {
@@ -393,11 +432,13 @@ fn changes_are_noted_only_while_they_are_wanted_and_a_flush_of_all_once() {
 fn no_method_that_may_change_a_key_is_missing_above() {
     let sources = [
         include_str!("db.rs"),
+        include_str!("dirty.rs"),
         include_str!("firing.rs"),
         include_str!("health.rs"),
         include_str!("leases.rs"),
         include_str!("locking.rs"),
         include_str!("mod.rs"),
+        include_str!("restore.rs"),
         include_str!("stock.rs"),
     ];
     let mut methods = BTreeSet::new();

@@ -71,6 +71,7 @@ impl OutBuffer {
             at: self.sent,
             piece: None,
             pieces: self.shared.0.as_deref().map(|pieces| pieces.list.iter()),
+            left: usize::MAX,
         }
     }
 
@@ -232,13 +233,20 @@ pub struct Chunks<'a> {
     /// A shared string whose turn it is.
     piece: Option<&'a [u8]>,
     pieces: Option<vec_deque::Iter<'a, Piece>>,
+    /// No more bytes than these are given.
+    left: usize,
 }
 
-impl<'a> Iterator for Chunks<'a> {
-    type Item = &'a [u8];
+impl<'a> Chunks<'a> {
+    /// The first `count` bytes of them.
+    #[inline]
+    #[must_use]
+    pub fn up_to(self, count: usize) -> Chunks<'a> {
+        Chunks { left: self.left.min(count), ..self }
+    }
 
     #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next_whole(&mut self) -> Option<&'a [u8]> {
         if let Some(piece) = self.piece.take() {
             return Some(piece);
         }
@@ -253,6 +261,18 @@ impl<'a> Iterator for Chunks<'a> {
         }
         let rest = std::mem::take(&mut self.bytes);
         (!rest.is_empty()).then_some(rest)
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let chunk = self.next_whole()?;
+        let chunk = &chunk[..chunk.len().min(self.left)];
+        self.left -= chunk.len();
+        (!chunk.is_empty()).then_some(chunk)
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tollgate::clock::Now;
 use tollgate::config::Config;
-use tollgate::engine::{Engine, Environment, Peer};
+use tollgate::engine::{Engine, Environment, JournalProgress, Peer, SnapshotKind};
 
 use super::resp::{self, Reply, format_cli};
 
@@ -37,6 +37,10 @@ pub(crate) struct Sim {
     /// Clients that do not read what they are sent.
     stalled: BTreeSet<usize>,
     closed: BTreeSet<usize>,
+    /// The groups of the journal, if there is one.
+    pub(crate) journal: Vec<Vec<u8>>,
+    /// Nothing of it becomes durable at the moment.
+    pub(crate) disk_is_stuck: bool,
 }
 
 impl Sim {
@@ -57,6 +61,8 @@ impl Sim {
             received: BTreeMap::new(),
             stalled: BTreeSet::new(),
             closed: BTreeSet::new(),
+            journal: Vec::new(),
+            disk_is_stuck: false,
         }
     }
 
@@ -168,6 +174,8 @@ impl Sim {
         // Far more than any backlog here takes: a test fails rather than spins.
         for _ in 0..100_000 {
             self.engine.tick(self.now);
+            self.keep_journal();
+            self.keep_snapshot();
             let outputs = self.engine.take_outputs();
             for &client in &outputs {
                 if self.stalled.contains(&client) {
@@ -191,6 +199,90 @@ impl Sim {
             }
         }
         panic!("the engine asks for turn after turn");
+    }
+
+    /// A server that has replayed these groups and then keeps a journal itself.
+    pub(crate) fn restarted(config: Config, now: Now, groups: &[Vec<u8>]) -> Sim {
+        let engine = Engine::new(config, Environment::simulated(2), now);
+        let mut sim = Sim { engine, now, ..Sim::new() };
+        sim.engine.begin_replay(now);
+        for group in groups {
+            sim.engine.replay(group).expect("what was journaled can be replayed");
+        }
+        sim.engine.end_replay(now);
+        sim.engine.start_journal();
+        sim.turn();
+        sim
+    }
+
+    /// Takes the groups of the turn, as whoever writes them does.
+    fn keep_journal(&mut self) {
+        let groups = self.engine.take_groups();
+        if groups.is_empty() {
+            return;
+        }
+        let (ends, last_seq) = (groups.ends().to_vec(), groups.last_seq());
+        let bytes = groups.into_bytes();
+        let mut start = 0;
+        for end in ends {
+            self.journal.push(bytes[start..end].to_vec());
+            start = end;
+        }
+        if !self.disk_is_stuck {
+            self.note_durable(last_seq);
+        }
+    }
+
+    /// Writes at once what is to be written.
+    fn keep_snapshot(&mut self) {
+        if let Some(kind) = self.engine.take_snapshot_request() {
+            self.engine.begin_snapshot(kind);
+            while self.engine.walk().is_some_and(|(_, is_over)| !is_over) {}
+            self.engine.note_snapshot(kind, true);
+        }
+    }
+
+    /// Groups up to this one are durable.
+    pub(crate) fn note_durable(&mut self, seq: u64) {
+        let progress =
+            JournalProgress { written_seq: seq, durable_seq: seq, ..JournalProgress::default() };
+        self.engine.note_journal(progress);
+    }
+
+    /// Every record of a snapshot, in order of their bytes: the same for two servers
+    /// with the same keys.
+    pub(crate) fn snapshot(&mut self) -> Vec<Vec<Vec<u8>>> {
+        self.turn();
+        self.engine.begin_snapshot(SnapshotKind::Save);
+        let mut bytes = Vec::new();
+        while let Some((groups, is_over)) = self.engine.walk() {
+            bytes.extend(groups.into_bytes());
+            if is_over {
+                break;
+            }
+        }
+        self.engine.note_snapshot(SnapshotKind::Save, true);
+        let mut records = Vec::new();
+        let mut db = b"0".to_vec();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (reply, len) = resp::decode(rest).expect("well-formed").expect("whole");
+            rest = &rest[len..];
+            let Reply::Array(words) = reply else { panic!("a record is an array") };
+            let mut words: Vec<Vec<u8>> =
+                words.iter().map(|word| word.text().expect("a bulk").to_vec()).collect();
+            match words[0].as_slice() {
+                b"SELECT" => db = words.remove(1),
+                // Which tokens may have been given says nothing of the keys.
+                b"PING" => {}
+                _ => {
+                    words.insert(0, db.clone());
+                    records.push(words);
+                }
+            }
+        }
+        records.sort();
+        records
     }
 
     /// Lets time pass, with a turn at every deadline on the way.

@@ -4,6 +4,7 @@
 mod environment;
 mod grants;
 mod latency;
+mod persistence;
 mod rate;
 mod slow_log;
 mod stats;
@@ -23,6 +24,8 @@ pub use environment::{Environment, ProcessFigures, Stopwatch};
 pub(crate) use grants::{Grant, Granted, Grants};
 use latency::LatencyMonitor;
 pub(crate) use latency::LatencySamples;
+use persistence::Persistence;
+pub(crate) use persistence::Runs;
 use rate::Rate;
 pub(crate) use slow_log::SlowEntry;
 use slow_log::SlowLog;
@@ -84,6 +87,11 @@ pub(crate) struct ServerState {
     pub(crate) rate: Rate,
     /// Most memory seen, in bytes.
     pub(crate) peak_rss_bytes: u64,
+    /// The journal and snapshots.
+    pub(crate) persistence: Persistence,
+    /// Something keeps some commands from running: data is being loaded, or the
+    /// journal cannot be written or is too far behind.
+    pub(crate) is_obstructed: bool,
     /// CONFIG SET has changed something: after the command the engine brings up
     /// to date what it keeps copies of.
     pub(crate) config_changed: bool,
@@ -133,6 +141,8 @@ impl ServerState {
             timer: Timer::default(),
             rate: Rate::default(),
             peak_rss_bytes: 0,
+            persistence: Persistence { last_save_s: now.unix_s(), ..Persistence::default() },
+            is_obstructed: false,
             config_changed: false,
         }
     }

@@ -34,6 +34,18 @@ impl PartialEq for Value<'_> {
 }
 
 impl<'a> Value<'a> {
+    /// Length of the string in bytes.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Value::Int(number) => {
+                let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
+                digits as usize + usize::from(number < 0)
+            }
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Apart(bytes) => bytes.len(),
+        }
+    }
+
     /// The string, if it is not stored as a number.
     #[inline]
     pub(crate) fn bytes(self) -> Option<&'a [u8]> {

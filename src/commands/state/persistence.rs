@@ -1,0 +1,155 @@
+//! What the commands know of the journal and of snapshots, and what they ask of them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::clients::ClientKey;
+use crate::config::FsyncPolicy;
+
+/// Figures of persistence, as INFO shows them, and requests that the engine passes
+/// on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Persistence {
+    /// A journal is being replayed.
+    pub(crate) loading: bool,
+    /// How far that is.
+    pub(crate) load: LoadProgress,
+    /// A journal is kept.
+    pub(crate) journaling: bool,
+    /// Groups up to this one are written, and up to this one are durable; each is
+    /// counted by its number.
+    pub(crate) written_seq: u64,
+    /// See [`Persistence::written_seq`].
+    pub(crate) durable_seq: u64,
+    /// The last group that was sealed.
+    pub(crate) sealed_seq: u64,
+    /// Why nothing can be written at the moment.
+    pub(crate) fault: Option<String>,
+    /// Bytes that are not durable yet, and so are still in memory.
+    pub(crate) unsynced_bytes: usize,
+    /// Bytes of the journal's files, and what they were after the last rewrite.
+    pub(crate) current_bytes: u64,
+    /// See [`Persistence::current_bytes`].
+    pub(crate) base_bytes: u64,
+    /// How often a sync took so long that the next one came late.
+    pub(crate) delayed_syncs: u64,
+    /// Of the rewrites of the journal.
+    pub(crate) rewrite: Runs,
+    /// Of the snapshots that SAVE and BGSAVE write.
+    pub(crate) save: Runs,
+    /// When the last snapshot was complete, in Unix seconds.
+    pub(crate) last_save_s: u64,
+    /// [`KeyspaceStats::changes`](crate::keyspace::KeyspaceStats) then.
+    pub(crate) changes_at_save: u64,
+    /// Clients that wait for the snapshot that is being written.
+    pub(crate) save_waiters: Vec<Waiter>,
+    /// Clients that wait for a group to be durable.
+    pub(crate) durability_waiters: DurabilityWaiters,
+}
+
+/// Walks through the keyspace that write a file: how they have gone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runs {
+    /// One has been asked for.
+    pub(crate) is_requested: bool,
+    /// When the one under way began, in Unix seconds.
+    pub(crate) since_s: Option<u64>,
+    /// How many have been completed.
+    pub(crate) completed: u64,
+    /// How many have failed since the last that was completed.
+    pub(crate) failures: u64,
+    /// When the last of these was, in Unix seconds.
+    failed_at_s: u64,
+    /// How long the last one took, in seconds.
+    pub(crate) last_s: Option<u64>,
+}
+
+impl Runs {
+    /// Whether one is under way or about to be.
+    pub(crate) fn is_active(&self) -> bool {
+        self.is_requested || self.since_s.is_some()
+    }
+
+    /// One that was under way has ended.
+    pub(crate) fn end(&mut self, is_written: bool, unix_s: u64) {
+        self.last_s = self.since_s.take().map(|since_s| unix_s.saturating_sub(since_s));
+        if is_written {
+            self.completed += 1;
+            self.failures = 0;
+        } else {
+            self.failures += 1;
+            self.failed_at_s = unix_s;
+        }
+    }
+
+    /// When one that is not asked for may be tried again after it has failed, in Unix
+    /// seconds.
+    pub(crate) fn retry_s(&self) -> u64 {
+        const PAUSE_S: u64 = 5;
+        if self.failures == 0 { 0 } else { self.failed_at_s.saturating_add(PAUSE_S) }
+    }
+
+    /// As INFO says how the last one went.
+    pub(crate) fn status(&self) -> &'static str {
+        if self.failures == 0 { "ok" } else { "err" }
+    }
+}
+
+/// A client that waits: its place, and its CLIENT ID.
+pub(crate) type Waiter = (ClientKey, u64);
+
+/// Clients that wait for groups to be durable. Each has one place at most.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DurabilityWaiters {
+    by_seq: BTreeSet<(u64, Waiter)>,
+    needs: HashMap<Waiter, u64>,
+}
+
+impl DurabilityWaiters {
+    /// A client waits for this group.
+    pub(crate) fn wait(&mut self, waiter: Waiter, seq: u64) {
+        self.take(waiter);
+        self.needs.insert(waiter, seq);
+        self.by_seq.insert((seq, waiter));
+    }
+
+    /// The client waits no longer; says for which group it did.
+    pub(crate) fn take(&mut self, waiter: Waiter) -> Option<u64> {
+        let seq = self.needs.remove(&waiter)?;
+        self.by_seq.remove(&(seq, waiter));
+        Some(seq)
+    }
+
+    /// Those that wait for no more than what is durable. Each keeps its place until its
+    /// command is run again.
+    pub(crate) fn served(&self, durable_seq: u64) -> impl Iterator<Item = Waiter> {
+        self.by_seq.range(..=(durable_seq, (ClientKey::MAX, u64::MAX))).map(|(_, waiter)| *waiter)
+    }
+}
+
+/// How far loading is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LoadProgress {
+    /// When it began, in Unix seconds.
+    pub(crate) since_s: u64,
+    /// Bytes of all files.
+    pub(crate) total_bytes: u64,
+    /// Bytes that have been loaded.
+    pub(crate) loaded_bytes: u64,
+    /// How long it has taken, in milliseconds.
+    pub(crate) elapsed_ms: u64,
+    /// Keys that had expired when loading was over.
+    pub(crate) keys_loaded: u64,
+}
+
+impl Persistence {
+    /// Why a command that changes data must not run now.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let fault = self.fault.as_ref()?;
+        Some(format!("MISCONF Errors writing to the AOF file: {fault}"))
+    }
+
+    /// Whether replies have to wait until their changes are durable.
+    pub(crate) fn gates_replies(&self, policy: FsyncPolicy) -> bool {
+        self.journaling && policy == FsyncPolicy::Always
+    }
+}

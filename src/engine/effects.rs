@@ -1,0 +1,273 @@
+//! What a journal says of a key: its state, as commands.
+//!
+//! Each record gives a state or a part of one and no change, so that replaying a
+//! record twice, or upon a later state that later records lead to again, ends in the
+//! same. Where a command of Redis says it, it is that one, and Redis can read it;
+//! what Redis does not have is said by commands that only a replay knows, see
+//! `replay.rs`.
+
+use std::ops::Range;
+
+use crate::keyspace::{
+    Annotations, Dirty, Entry, Hold, HoldState, Keyspace, Lock, LockMode, LockOwner, Object, Scope,
+    Upheaval, Value,
+};
+use crate::protocol::{OutBuffer, Reply, Version};
+
+/// Names of the records that Redis does not know.
+pub(super) const OWNER: &str = "TOLLGATE.OWNER";
+pub(super) const OWNER_END: &str = "TOLLGATE.OWNEREND";
+pub(super) const HOLD: &str = "TOLLGATE.HOLD";
+pub(super) const ANNOTATE: &str = "TOLLGATE.ANNOTATE";
+
+/// How a PING begins that says which tokens may have been given. Redis answers it
+/// and thinks no more of it, so a journal that has nothing else of ours is one of
+/// Redis too.
+pub(super) const TOKENS: &str = "tollgate-tokens ";
+
+/// A string up to this length, in bytes, is journaled whole when a part of it has
+/// changed.
+const WHOLE_BYTES_MAX: usize = 512;
+
+/// Writes groups. What it knows from one group to the next is which database a reader
+/// of them is in.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    selected: usize,
+}
+
+/// A group that is being written.
+struct Group<'a> {
+    out: &'a mut OutBuffer,
+    writer: &'a mut Writer,
+    commands: usize,
+}
+
+/// What a group of several commands begins and ends with.
+const BEGIN: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const END: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
+impl Writer {
+    /// Appends what has changed as one group: all of it or none comes back. `tokens`
+    /// says that tokens up to there may have been given.
+    pub(super) fn changes(
+        &mut self,
+        out: &mut OutBuffer,
+        keyspace: &mut Keyspace,
+        dirty: &Dirty,
+        tokens: Option<u64>,
+    ) {
+        // One key's records, of whatever number, are one key's: nothing is torn apart
+        // if a reader takes only some of them.
+        let is_several = dirty.len() + usize::from(tokens.is_some()) > 1;
+        if is_several {
+            out.extend_from_slice(BEGIN);
+        }
+        let mut group = Group { out, writer: self, commands: 0 };
+        for upheaval in dirty.upheavals() {
+            group.upheaval(*upheaval);
+        }
+        for (db, key, scope) in dirty.keys() {
+            group.key(keyspace, db, key, scope);
+        }
+        if let Some(tokens) = tokens {
+            group.command(&[b"PING", format!("{TOKENS}{tokens}").as_bytes()]);
+        }
+        if is_several {
+            out.extend_from_slice(END);
+        }
+    }
+
+    /// Appends the whole state of one entry, for a snapshot.
+    pub(super) fn entry(&mut self, out: &mut OutBuffer, db: usize, entry: &Entry) {
+        let mut group = Group { out, writer: self, commands: 0 };
+        group.select(db);
+        group.state(entry);
+    }
+}
+
+impl Group<'_> {
+    fn reply(&mut self) -> Reply<'_> {
+        self.commands += 1;
+        Reply::over(self.out, Version::Resp2)
+    }
+
+    fn command(&mut self, words: &[&[u8]]) {
+        let mut reply = self.reply();
+        reply.array(words.len());
+        words.iter().for_each(|word| reply.bulk(word));
+    }
+
+    /// What follows concerns this database. A group that does not say so at its
+    /// beginning concerns database 0, also for who has not seen those before it.
+    fn select(&mut self, db: usize) {
+        if self.writer.selected != db || (db != 0 && self.commands == 0) {
+            self.writer.selected = db;
+            self.command(&[b"SELECT", db.to_string().as_bytes()]);
+        }
+    }
+
+    fn upheaval(&mut self, upheaval: Upheaval) {
+        match upheaval {
+            Upheaval::Flush(db) => {
+                self.select(db);
+                self.command(&[b"FLUSHDB"]);
+            }
+            Upheaval::Swap(a, b) => {
+                self.command(&[b"SWAPDB", a.to_string().as_bytes(), b.to_string().as_bytes()]);
+            }
+        }
+    }
+
+    fn key(&mut self, keyspace: &mut Keyspace, db: usize, key: &[u8], scope: &Scope) {
+        self.select(db);
+        let db = keyspace.db(db);
+        let Some(entry) = db.look(key) else {
+            self.command(&[b"DEL", key]);
+            return;
+        };
+        match (scope, entry.object()) {
+            (Scope::Owner(token), Some(Object::Lock(lock))) => match lock.owner(*token) {
+                Some(owner) => self.owner(key, lock.mode(), *token, owner),
+                None => self.command(&[OWNER_END.as_bytes(), key, token.to_string().as_bytes()]),
+            },
+            (Scope::Deadline, None) => match entry.deadline_ms() {
+                Some(at_ms) => self.command(&[b"PEXPIREAT", key, at_ms.to_string().as_bytes()]),
+                None => self.command(&[b"PERSIST", key]),
+            },
+            (Scope::Bytes(range), None) if self.part(&entry, range) => {
+                let annotations = annotations(&entry);
+                if !annotations.is_empty() {
+                    self.annotate(key, annotations);
+                }
+            }
+            _ => self.state(&entry),
+        }
+    }
+
+    /// Part of a string, if that is worth while.
+    fn part(&mut self, entry: &Entry, range: &Range<usize>) -> bool {
+        let Some(bytes) = entry.string().ok().and_then(Value::bytes) else { return false };
+        let Some(part) = bytes.get(range.clone()) else { return false };
+        if bytes.len() <= WHOLE_BYTES_MAX || part.len() > bytes.len() / 2 {
+            return false;
+        }
+        self.command(&[b"SETRANGE", entry.key(), range.start.to_string().as_bytes(), part]);
+        true
+    }
+
+    /// All of a key's state.
+    fn state(&mut self, entry: &Entry) {
+        match entry.object() {
+            Some(Object::Lock(lock)) => self.lock(entry.key(), lock),
+            Some(Object::Hold(hold)) => self.hold(entry.key(), hold, entry.deadline_ms()),
+            None => self.string(entry),
+        }
+    }
+
+    #[inline]
+    fn string(&mut self, entry: &Entry) {
+        let deadline_ms = entry.deadline_ms();
+        let mut reply = self.reply();
+        reply.array(if deadline_ms.is_some() { 5 } else { 3 });
+        reply.bulk(b"SET");
+        reply.bulk(entry.key());
+        match entry.string() {
+            Ok(Value::Int(number)) => reply.bulk_int(number),
+            Ok(Value::Bytes(bytes)) => reply.bulk(bytes),
+            Ok(Value::Apart(bytes)) => reply.bulk_shared(bytes),
+            // An entry without an object is a string.
+            Err(_) => reply.bulk(b""),
+        }
+        if let Some(deadline_ms) = deadline_ms {
+            reply.bulk(b"PXAT");
+            reply.bulk(deadline_ms.to_string().as_bytes());
+        }
+        let annotations = annotations(entry);
+        if !annotations.is_empty() {
+            self.annotate(entry.key(), annotations);
+        }
+    }
+
+    #[cold]
+    fn annotate(&mut self, key: &[u8], annotations: Annotations) {
+        let text = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
+        self.command(&[
+            ANNOTATE.as_bytes(),
+            key,
+            text(annotations.version).as_bytes(),
+            text(annotations.fresh_until_ms).as_bytes(),
+            text(annotations.written_ms).as_bytes(),
+        ]);
+    }
+
+    fn lock(&mut self, key: &[u8], lock: &Lock) {
+        // In place of what it was, and of who owned it then.
+        self.command(&[b"DEL", key]);
+        for (token, owner) in lock.owners() {
+            self.owner(key, lock.mode(), token, owner);
+        }
+    }
+
+    fn owner(&mut self, key: &[u8], mode: LockMode, token: u64, owner: &LockOwner) {
+        self.command(&[
+            OWNER.as_bytes(),
+            key,
+            mode_text(mode).as_bytes(),
+            token.to_string().as_bytes(),
+            &owner.name,
+            owner.holds.to_string().as_bytes(),
+            owner.deadline_ms.to_string().as_bytes(),
+            if owner.tied_to.is_some() { b"tied" } else { b"untied" },
+        ]);
+    }
+
+    fn hold(&mut self, key: &[u8], hold: &Hold, deadline_ms: Option<u64>) {
+        // Live, it ends at a deadline of its own; ended, it is forgotten at its key's.
+        let ends_ms = hold.live_deadline_ms().or(deadline_ms).unwrap_or(0);
+        let mut reply = self.reply();
+        reply.array(5 + 3 * hold.items().len());
+        reply.bulk(HOLD.as_bytes());
+        reply.bulk(key);
+        reply.bulk(hold.state().name().as_bytes());
+        reply.bulk(ends_ms.to_string().as_bytes());
+        reply.bulk(hold.asked_ms().to_string().as_bytes());
+        for item in hold.items() {
+            reply.bulk(&item.key);
+            reply.bulk_int(item.amount);
+            reply.bulk_int(item.remained);
+        }
+    }
+}
+
+fn annotations(entry: &Entry) -> Annotations {
+    Annotations {
+        version: entry.version(),
+        fresh_until_ms: entry.fresh_until_ms(),
+        written_ms: entry.written_ms(),
+    }
+}
+
+fn mode_text(mode: LockMode) -> String {
+    match mode {
+        LockMode::Exclusive => "exclusive".to_owned(),
+        LockMode::Shared => "shared".to_owned(),
+        LockMode::Limit(limit) => limit.to_string(),
+    }
+}
+
+/// The reverse of [`mode_text`].
+pub(super) fn mode_from(text: &str) -> Option<LockMode> {
+    match text {
+        "exclusive" => Some(LockMode::Exclusive),
+        "shared" => Some(LockMode::Shared),
+        limit => limit.parse().ok().map(LockMode::Limit),
+    }
+}
+
+/// The reverse of [`HoldState::name`].
+pub(super) fn hold_state_from(text: &str) -> Option<HoldState> {
+    [HoldState::Held, HoldState::Confirmed, HoldState::Returned]
+        .into_iter()
+        .find(|state| state.name() == text)
+}

@@ -1,0 +1,334 @@
+//! Keeping a journal: sealing what has changed into groups, and holding replies back
+//! until their changes are as durable as has been promised.
+//!
+//! A group is what has changed since the last one, at most what one turn of the loop
+//! has: the final state of each key. So a group never holds half of a transaction or
+//! of a command, and a key that a thousand clients have changed in a turn is written
+//! once.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::Engine;
+use super::effects::Writer;
+use crate::clients::ClientKey;
+use crate::config::FsyncPolicy;
+use crate::protocol::OutBuffer;
+
+/// After so many changed keys a group is sealed although the turn goes on, so that
+/// what stands in memory twice stays small.
+const GROUP_CHANGES_MAX: usize = 1_024;
+
+/// Fencing tokens that the journal allows to be given before it has to allow more.
+/// What it allows is written when half of them are left, many seconds before the
+/// first of the next is given; so those that come back after a restart are larger
+/// than all that were given, also if the last seconds of the journal are lost and
+/// the clock has been set back. As many as a server gives in a minute that gives one
+/// in each microsecond.
+const TOKENS_AHEAD: u64 = 1 << 26;
+
+/// Groups for whoever writes the journal.
+#[derive(Debug, Default)]
+pub struct Groups {
+    bytes: OutBuffer,
+    ends: Vec<usize>,
+    last_seq: u64,
+}
+
+impl Groups {
+    pub(super) fn new(bytes: OutBuffer, ends: Vec<usize>, last_seq: u64) -> Groups {
+        Groups { bytes, ends, last_seq }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Their commands, one group after the other.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.contiguous();
+        self.bytes.take_bytes(drop)
+    }
+
+    /// Where in their bytes each of them ends.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
+    /// The number of the last one. Groups are numbered from 1 on.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+}
+
+/// How far the journal is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalProgress {
+    /// The number of the last group that the system has been given.
+    pub written_seq: u64,
+    /// The number of the last group that will be there after a loss of power.
+    pub durable_seq: u64,
+    /// Why nothing can be written at the moment.
+    pub fault: Option<String>,
+    /// Bytes that are not durable yet.
+    pub unsynced_bytes: usize,
+    /// Bytes of all files of the journal.
+    pub current_bytes: u64,
+    /// What these were after the last rewrite.
+    pub base_bytes: u64,
+}
+
+/// What the engine remembers of the journal.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    is_on: bool,
+    writer: Writer,
+    /// Groups that nobody has taken yet.
+    sealed: Groups,
+    /// Tokens up to this one may be given.
+    tokens_allowed: u64,
+    /// Outputs that wait, in the order of their groups.
+    held: VecDeque<Held>,
+    /// The clients that have such outputs.
+    gates: HashMap<ClientKey, Gate>,
+    /// Clients some of whose output may be sent now.
+    released: Vec<ClientKey>,
+}
+
+/// Output of one client that waits for a group to be durable.
+#[derive(Debug)]
+struct Held {
+    seq: u64,
+    key: ClientKey,
+    id: u64,
+    /// Where it ends in all of the client's output.
+    end: u64,
+}
+
+/// A client with output that waits.
+#[derive(Debug)]
+struct Gate {
+    id: u64,
+    /// What may be sent ends here, in all of the client's output.
+    open_to: u64,
+    /// What has been held back ends here.
+    held_to: u64,
+}
+
+impl Journal {
+    /// What has not been sealed concerns the journal as well.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// The next group says anew which tokens may be given.
+    pub(super) fn allow_tokens_anew(&mut self) {
+        self.tokens_allowed = 0;
+    }
+}
+
+impl Engine {
+    /// Begins to keep a journal: from now on [`Engine::take_groups`] has what changes.
+    pub fn start_journal(&mut self) {
+        if self.journal.is_on {
+            return;
+        }
+        self.journal.is_on = true;
+        self.journal.writer = Writer::default();
+        self.journal.tokens_allowed = 0;
+        self.server.persistence.journaling = true;
+        self.follow_journal();
+        self.seal();
+    }
+
+    /// Keeps no journal any more, and holds nothing back for one.
+    pub fn stop_journal(&mut self) {
+        self.seal();
+        self.journal.is_on = false;
+        self.journal.sealed = Groups::default();
+        let persistence = &mut self.server.persistence;
+        persistence.journaling = false;
+        persistence.fault = None;
+        persistence.unsynced_bytes = 0;
+        persistence.durable_seq = persistence.sealed_seq;
+        persistence.written_seq = persistence.sealed_seq;
+        self.release();
+        self.follow_journal();
+    }
+
+    /// Whether changes are noted follows from who wants to hear of them.
+    pub(super) fn follow_journal(&mut self) {
+        let is_wanted = self.journal.is_on || self.snapshot_wants_changes();
+        self.keyspace.want_dirty(is_wanted);
+        self.update_obstacles();
+    }
+
+    /// Seals a group if so much has changed that it should not wait for the turn's
+    /// end.
+    #[inline]
+    pub(super) fn seal_if_large(&mut self) {
+        if self.keyspace.dirty().len() >= GROUP_CHANGES_MAX {
+            self.seal();
+        }
+    }
+
+    /// Seals what has changed since the last group.
+    pub(super) fn seal(&mut self) {
+        let tokens = self.tokens_to_allow();
+        if self.keyspace.dirty().is_empty() && tokens.is_none() {
+            return;
+        }
+        let dirty = std::mem::take(self.keyspace.dirty());
+        let groups = &mut self.journal.sealed;
+        if self.journal.is_on {
+            self.journal.writer.changes(&mut groups.bytes, &mut self.keyspace, &dirty, tokens);
+            groups.ends.push(groups.bytes.len());
+            let seq = &mut self.server.persistence.sealed_seq;
+            *seq += 1;
+            groups.last_seq = *seq;
+        }
+        self.snapshot_changes(&dirty);
+        self.keyspace.restore_dirty(dirty);
+    }
+
+    /// Up to which token the journal is to allow them, if that has to be said now.
+    fn tokens_to_allow(&mut self) -> Option<u64> {
+        let last = self.keyspace.last_token();
+        let allowed = &mut self.journal.tokens_allowed;
+        if !self.journal.is_on || allowed.saturating_sub(last) > TOKENS_AHEAD / 2 {
+            return None;
+        }
+        *allowed = last.saturating_add(TOKENS_AHEAD);
+        Some(*allowed)
+    }
+
+    /// A token that will not be given within the next seconds.
+    pub(super) fn tokens_given_soon(&self) -> u64 {
+        self.keyspace.last_token().saturating_add(TOKENS_AHEAD)
+    }
+
+    /// Ends the turn's group and takes all that have been sealed. To be called once a
+    /// turn, after [`Engine::tick`] and before the outputs are taken.
+    pub fn take_groups(&mut self) -> Groups {
+        self.seal();
+        std::mem::take(&mut self.journal.sealed)
+    }
+
+    /// The journal is so far. Replies that have waited for that can be sent; what has
+    /// waited for room in the journal goes on.
+    pub fn note_journal(&mut self, progress: JournalProgress) {
+        let persistence = &mut self.server.persistence;
+        persistence.written_seq = progress.written_seq;
+        persistence.durable_seq = progress.durable_seq;
+        persistence.unsynced_bytes = progress.unsynced_bytes;
+        persistence.current_bytes = progress.current_bytes;
+        persistence.base_bytes = progress.base_bytes;
+        if persistence.fault != progress.fault {
+            persistence.fault = progress.fault;
+        }
+        self.update_obstacles();
+        self.release();
+        self.wake_for_durability();
+    }
+
+    /// Whether so much is not durable yet that nothing more may change.
+    pub(super) fn is_journal_full(&self) -> bool {
+        self.journal.is_on && self.server.persistence.unsynced_bytes >= self.config.append_queue_max
+    }
+
+    // Replies that wait
+
+    /// Whether outputs must not be sent before the groups of this turn are taken.
+    pub fn holds_replies(&self) -> bool {
+        self.server.persistence.gates_replies(self.config.appendfsync)
+    }
+
+    /// Of the clients in `list`, what they have not been sent waits for the groups
+    /// that have been sealed; instead the list has those whose wait is over.
+    pub(super) fn hold_outputs(&mut self, list: &mut Vec<ClientKey>) {
+        let persistence = &self.server.persistence;
+        let seq = persistence.sealed_seq;
+        let is_durable = persistence.durable_seq >= seq || !self.holds_replies();
+        if !is_durable {
+            for key in list.drain(..) {
+                let Some(client) = self.clients.get_mut(key) else { continue };
+                client.output_listed = false;
+                let end = client.output_bytes + client.output.len() as u64;
+                let gate = self.journal.gates.entry(key).or_insert(Gate {
+                    id: client.id,
+                    open_to: client.output_bytes,
+                    held_to: end,
+                });
+                gate.held_to = end;
+                self.journal.held.push_back(Held { seq, key, id: client.id, end });
+            }
+        }
+        list.append(&mut self.journal.released);
+    }
+
+    /// Lets go what has waited for groups that are durable now.
+    fn release(&mut self) {
+        let durable = self.server.persistence.durable_seq;
+        let holds = self.holds_replies();
+        let Journal { held, gates, released, .. } = &mut self.journal;
+        while let Some(front) = held.front()
+            && (front.seq <= durable || !holds)
+        {
+            let Held { key, id, end, .. } = *front;
+            held.pop_front();
+            let Some(gate) = gates.get_mut(&key).filter(|gate| gate.id == id) else { continue };
+            gate.open_to = end;
+            if gate.held_to == end {
+                gates.remove(&key);
+            }
+            if released.last() != Some(&key) {
+                released.push(key);
+            }
+        }
+    }
+
+    /// How many bytes of a client's output may be sent.
+    #[inline]
+    pub(super) fn open_bytes(&self, key: ClientKey) -> usize {
+        if self.journal.gates.is_empty() { usize::MAX } else { self.open_bytes_of(key) }
+    }
+
+    #[cold]
+    fn open_bytes_of(&self, key: ClientKey) -> usize {
+        let (Some(gate), Some(client)) = (self.journal.gates.get(&key), self.clients.get(key))
+        else {
+            return usize::MAX;
+        };
+        gate.open_to.saturating_sub(client.output_bytes) as usize
+    }
+
+    /// How many clients [`Engine::take_outputs`] names because their wait is over.
+    pub(super) fn released_count(&self) -> usize {
+        self.journal.released.len()
+    }
+
+    /// A client has gone.
+    pub(super) fn forget_gate(&mut self, key: ClientKey) {
+        if !self.journal.gates.is_empty() {
+            self.journal.gates.remove(&key);
+        }
+    }
+
+    /// What keeps commands from running has changed, perhaps.
+    pub(super) fn update_obstacles(&mut self) {
+        let persistence = &self.server.persistence;
+        self.server.is_obstructed =
+            persistence.loading || persistence.fault.is_some() || self.is_journal_full();
+    }
+
+    /// Whether every change is as durable as has been asked for.
+    pub fn is_journal_idle(&self) -> bool {
+        let persistence = &self.server.persistence;
+        !self.journal.is_on || persistence.durable_seq >= persistence.sealed_seq
+    }
+
+    /// The policy that the journal is written by.
+    pub fn fsync_policy(&self) -> FsyncPolicy {
+        self.config.appendfsync
+    }
+}

@@ -1,0 +1,109 @@
+//! What commands ask of the journal and of snapshots, passed on to whoever drives the
+//! engine, and what has become of it.
+
+use super::{Engine, SnapshotKind};
+use crate::clients::Wake;
+use crate::commands::Runs;
+
+impl Engine {
+    /// The snapshot that is to be begun now, if one has been asked for and none is
+    /// under way. Whoever drives the engine opens the file and calls
+    /// [`Engine::begin_snapshot`], and at the end, also if it could not,
+    /// [`Engine::note_snapshot`].
+    pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
+        self.request_rewrite_if_grown();
+        let unix_s = self.now.unix_s();
+        let persistence = &mut self.server.persistence;
+        if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
+            return None;
+        }
+        let kind = match () {
+            () if persistence.rewrite.is_requested => SnapshotKind::Rewrite,
+            () if persistence.save.is_requested => SnapshotKind::Save,
+            () => return None,
+        };
+        let runs = self.runs(kind);
+        runs.is_requested = false;
+        runs.since_s = Some(unix_s);
+        Some(kind)
+    }
+
+    fn runs(&mut self, kind: SnapshotKind) -> &mut Runs {
+        match kind {
+            SnapshotKind::Rewrite => &mut self.server.persistence.rewrite,
+            SnapshotKind::Save => &mut self.server.persistence.save,
+        }
+    }
+
+    /// A journal that has grown by so much is worth writing anew.
+    fn request_rewrite_if_grown(&mut self) {
+        let (percentage, size_min) =
+            (self.config.auto_aof_rewrite_percentage, self.config.auto_aof_rewrite_min_size);
+        let persistence = &mut self.server.persistence;
+        let (current, base) = (persistence.current_bytes, persistence.base_bytes.max(1));
+        let growth = current.saturating_sub(base).saturating_mul(100) / base;
+        let retry_s = persistence.rewrite.retry_s();
+        if persistence.journaling
+            && percentage > 0
+            && current > size_min
+            && growth >= percentage
+            && !persistence.rewrite.is_active()
+            && self.now.unix_s() >= retry_s
+        {
+            log::info!("rewriting the journal, which has grown by {growth} %");
+            persistence.rewrite.is_requested = true;
+        }
+    }
+
+    /// A snapshot is durable under its name, or has failed. Whoever waits for it is
+    /// told.
+    pub fn note_snapshot(&mut self, kind: SnapshotKind, is_written: bool) {
+        self.walk = None;
+        let unix_s = self.now.unix_s();
+        self.runs(kind).end(is_written, unix_s);
+        if kind == SnapshotKind::Save {
+            let changes = self.keyspace.stats().changes;
+            let persistence = &mut self.server.persistence;
+            if is_written {
+                persistence.last_save_s = unix_s;
+                persistence.changes_at_save = changes;
+            }
+            // One that has been asked for meanwhile is waited for by others too.
+            if !persistence.save.is_active() {
+                for (key, id) in std::mem::take(&mut persistence.save_waiters) {
+                    self.wake_waiting(key, id);
+                }
+            }
+        }
+        self.follow_journal();
+    }
+
+    /// Wakes those whose changes are durable now.
+    pub(super) fn wake_for_durability(&mut self) {
+        let persistence = &self.server.persistence;
+        let served: Vec<_> =
+            persistence.durability_waiters.served(persistence.durable_seq).collect();
+        for (key, id) in served {
+            // One that has gone meanwhile leaves its place here.
+            if !self.wake_waiting(key, id) {
+                self.server.persistence.durability_waiters.take((key, id));
+            }
+        }
+    }
+
+    fn wake_waiting(&mut self, key: usize, id: u64) -> bool {
+        let is_there = self.clients.get(key).is_some_and(|client| client.id == id);
+        is_there && self.clients.unblock(key, Wake::Ready)
+    }
+
+    /// How far a replay is, for INFO.
+    pub fn note_load(&mut self, loaded_bytes: u64, total_bytes: u64, elapsed_ms: u64) {
+        let load = &mut self.server.persistence.load;
+        if load.since_s == 0 {
+            load.since_s = self.now.unix_s();
+        }
+        load.loaded_bytes = loaded_bytes;
+        load.total_bytes = total_bytes;
+        load.elapsed_ms = elapsed_ms;
+    }
+}

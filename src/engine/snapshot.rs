@@ -1,0 +1,143 @@
+//! Writing all there is, a slice at a time: a new base for the journal, or a snapshot.
+//!
+//! The keys are walked in the order of their hashes, while clients go on changing
+//! them. What is written of a key is its state at that moment. What changes after the
+//! walk has begun is said by the groups of that time, which stand in the next file of
+//! a journal, or in a snapshot among the rest of it: read in their order they lead to
+//! the state of the last moment, whatever the walk has seen of it.
+
+use super::Engine;
+use super::effects::Writer;
+use super::journal::Groups;
+use crate::keyspace::{DatabaseId, Dirty};
+use crate::protocol::OutBuffer;
+
+/// Entries that are looked at before the clients have their turn.
+const SLICE_ENTRIES_MAX: usize = 512;
+
+/// Bytes that are copied before the clients have their turn; large values are not
+/// copied.
+const SLICE_BYTES_MAX: usize = 128 << 10;
+
+/// What a walk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotKind {
+    /// A new base of the journal.
+    Rewrite,
+    /// A file of its own.
+    Save,
+}
+
+/// A walk that is under way.
+#[derive(Debug)]
+pub(super) struct Walk {
+    kind: SnapshotKind,
+    writer: Writer,
+    groups: OutBuffer,
+    ends: Vec<usize>,
+    /// The databases by their identities, each with the number that it had when the
+    /// walk began.
+    databases: Vec<(DatabaseId, usize)>,
+    /// Which of them is walked, and from which hash on.
+    at: usize,
+    position: u64,
+}
+
+impl Engine {
+    /// Begins to walk. [`Engine::walk`] is to be called each turn until it is over.
+    pub fn begin_snapshot(&mut self, kind: SnapshotKind) {
+        // What has changed before stands in the walk.
+        self.seal();
+        // The files that said so will be gone.
+        self.journal.allow_tokens_anew();
+        let databases = (0..self.keyspace.database_count())
+            .map(|number| (self.keyspace.db(number).id(), number))
+            .collect();
+        let (mut writer, mut groups) = (Writer::default(), OutBuffer::default());
+        if kind == SnapshotKind::Save {
+            let tokens = Some(self.tokens_given_soon());
+            writer.changes(&mut groups, &mut self.keyspace, &Dirty::default(), tokens);
+        }
+        self.walk = Some(Walk {
+            kind,
+            writer,
+            ends: if groups.is_empty() { Vec::new() } else { vec![groups.len()] },
+            groups,
+            databases,
+            at: 0,
+            position: 0,
+        });
+        self.follow_journal();
+    }
+
+    /// Whether a walk is under way.
+    pub fn is_walking(&self) -> bool {
+        self.walk.is_some()
+    }
+
+    /// Gives up the walk.
+    pub fn abandon_snapshot(&mut self) {
+        self.walk = None;
+        self.follow_journal();
+    }
+
+    /// Goes on with the walk, and gives what it has written and whether that is all.
+    /// To be called after [`Engine::take_groups`], and only as long as there is room
+    /// for what it gives.
+    pub fn walk(&mut self) -> Option<(Groups, bool)> {
+        let mut walk = self.walk.take()?;
+        let mut entries = 0;
+        let is_over = loop {
+            let Some(&(id, begun_as)) = walk.databases.get(walk.at) else { break true };
+            if entries >= SLICE_ENTRIES_MAX || walk.groups.len() >= SLICE_BYTES_MAX {
+                break false;
+            }
+            let number = self.keyspace.number_of(id);
+            // In a journal the exchanges of databases come after all that is walked,
+            // in a snapshot they stand among it.
+            let written_as = match walk.kind {
+                SnapshotKind::Rewrite => begun_as,
+                SnapshotKind::Save => number,
+            };
+            let Walk { writer, groups, position, .. } = &mut walk;
+            let next = self.keyspace.db(number).walk(*position, &mut |entry| {
+                entries += 1;
+                writer.entry(groups, written_as, entry);
+            });
+            // An empty stretch is work too.
+            entries += 1;
+            match next {
+                Some(next) => walk.position = next,
+                None => (walk.at, walk.position) = (walk.at + 1, 0),
+            }
+        };
+        if walk.groups.len() > walk.ends.last().copied().unwrap_or(0) {
+            walk.ends.push(walk.groups.len());
+        }
+        let bytes = std::mem::take(&mut walk.groups);
+        let groups = Groups::new(bytes, std::mem::take(&mut walk.ends), 0);
+        if !is_over {
+            self.walk = Some(walk);
+        } else {
+            self.follow_journal();
+        }
+        Some((groups, is_over))
+    }
+
+    /// Whether what changes is to be noted for a snapshot.
+    pub(super) fn snapshot_wants_changes(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.kind == SnapshotKind::Save)
+    }
+
+    /// What has changed belongs to a snapshot that is being written.
+    pub(super) fn snapshot_changes(&mut self, dirty: &Dirty) {
+        let Some(walk) = self.walk.as_mut().filter(|walk| walk.kind == SnapshotKind::Save) else {
+            return;
+        };
+        if walk.groups.len() > walk.ends.last().copied().unwrap_or(0) {
+            walk.ends.push(walk.groups.len());
+        }
+        walk.writer.changes(&mut walk.groups, &mut self.keyspace, dirty, None);
+        walk.ends.push(walk.groups.len());
+    }
+}

@@ -1,0 +1,239 @@
+//! Which keys have changed since the journal was last told, and how far.
+//!
+//! Only names are noted. What is journaled is the state that the keys have when a
+//! group is sealed, so a key that a thousand commands have changed meanwhile costs
+//! the journal one record, and the order of the notes does not matter.
+
+use std::ops::Range;
+
+use super::Keyspace;
+
+/// How much of a key a change concerns: large values are not journaled again for a
+/// few bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All of it.
+    Whole,
+    /// Its deadline.
+    Deadline,
+    /// These bytes of the string.
+    Bytes(Range<usize>),
+    /// The owner of the lock with this token.
+    Owner(u64),
+}
+
+impl Scope {
+    /// What two changes of one key concern together, if one record can say it.
+    fn joined(&self, other: &Scope) -> Option<Scope> {
+        match (self, other) {
+            _ if self == other => Some(self.clone()),
+            (Scope::Bytes(own), Scope::Bytes(other)) => {
+                Some(Scope::Bytes(own.start.min(other.start)..own.end.max(other.end)))
+            }
+            (Scope::Owner(_), _) | (_, Scope::Owner(_)) => None,
+            _ => Some(Scope::Whole),
+        }
+    }
+}
+
+/// A change of whole databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upheaval {
+    /// This one was emptied.
+    Flush(usize),
+    /// These were exchanged.
+    Swap(usize, usize),
+}
+
+/// One note.
+#[derive(Debug)]
+struct Note {
+    db: usize,
+    /// Where its name ends among the names; it begins where the one before ends.
+    name_end: usize,
+    /// `None`: a flush has made it pointless.
+    scope: Option<Scope>,
+}
+
+/// What has changed since the last [`Dirty::clear`]. Nothing is noted while there is
+/// no journal. Bounded by what one command changes and what the journal lets come
+/// together before it asks.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    pub(super) is_wanted: bool,
+    upheavals: Vec<Upheaval>,
+    names: Vec<u8>,
+    notes: Vec<Note>,
+}
+
+impl Dirty {
+    #[inline]
+    pub(super) fn note(&mut self, db: usize, name: &[u8], scope: Scope) {
+        if self.is_wanted {
+            self.push(db, name, scope);
+        }
+    }
+
+    fn push(&mut self, db: usize, name: &[u8], scope: Scope) {
+        let last_start = self.notes.iter().rev().nth(1).map_or(0, |note| note.name_end);
+        if let Some(last) = self.notes.last_mut()
+            && last.db == db
+            && &self.names[last_start..last.name_end] == name
+            && let Some(joined) = last.scope.as_ref().and_then(|last| last.joined(&scope))
+        {
+            last.scope = Some(joined);
+            return;
+        }
+        self.names.extend_from_slice(name);
+        self.notes.push(Note { db, name_end: self.names.len(), scope: Some(scope) });
+    }
+
+    pub(super) fn note_flush(&mut self, db: usize) {
+        if self.is_wanted {
+            self.notes.iter_mut().filter(|note| note.db == db).for_each(|note| note.scope = None);
+            self.upheavals.push(Upheaval::Flush(db));
+        }
+    }
+
+    /// What was noted of one database is now to be found in the other.
+    pub(super) fn note_swap(&mut self, a: usize, b: usize) {
+        if self.is_wanted {
+            for note in &mut self.notes {
+                note.db = match note.db {
+                    db if db == a => b,
+                    db if db == b => a,
+                    db => db,
+                };
+            }
+            self.upheavals.push(Upheaval::Swap(a, b));
+        }
+    }
+
+    /// Whether nothing has changed.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.upheavals.is_empty()
+    }
+
+    /// How many changes there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.notes.len() + self.upheavals.len()
+    }
+
+    /// What has become of whole databases, in order. It has happened before all that
+    /// [`Dirty::keys`] gives.
+    pub(crate) fn upheavals(&self) -> &[Upheaval] {
+        &self.upheavals
+    }
+
+    /// The keys that have changed: database, name, and how far.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (usize, &[u8], &Scope)> {
+        let mut start = 0;
+        self.notes.iter().filter_map(move |note| {
+            let name = &self.names[start..note.name_end];
+            start = note.name_end;
+            note.scope.as_ref().map(|scope| (note.db, name, scope))
+        })
+    }
+
+    /// Forgets everything, but not the room for it.
+    pub(crate) fn clear(&mut self) {
+        /// What is kept for the next turn, in bytes and notes; one command may have
+        /// changed a million keys.
+        const KEPT_MAX: usize = 64 << 10;
+        self.upheavals.clear();
+        self.names.clear();
+        self.notes.clear();
+        self.names.shrink_to(KEPT_MAX);
+        self.notes.shrink_to(KEPT_MAX);
+    }
+}
+
+impl Keyspace {
+    /// Whether changes are noted for the journal.
+    pub(crate) fn want_dirty(&mut self, is_wanted: bool) {
+        self.dirty.is_wanted = is_wanted;
+        if !is_wanted {
+            self.dirty.clear();
+        }
+    }
+
+    /// Takes the notes of changes back, to note further ones with the same memory.
+    pub(crate) fn restore_dirty(&mut self, mut dirty: Dirty) {
+        dirty.clear();
+        self.dirty = dirty;
+    }
+
+    /// What has changed since this was last cleared.
+    #[inline]
+    pub(crate) fn dirty(&mut self) -> &mut Dirty {
+        &mut self.dirty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Dirty {
+        Dirty { is_wanted: true, ..Dirty::default() }
+    }
+
+    fn keys(dirty: &Dirty) -> Vec<(usize, &[u8], Scope)> {
+        dirty.keys().map(|(db, name, scope)| (db, name, scope.clone())).collect()
+    }
+
+    #[test]
+    fn nothing_is_noted_while_there_is_no_journal() {
+        let mut dirty = Dirty::default();
+        dirty.note(0, b"a", Scope::Whole);
+        dirty.note_flush(0);
+        dirty.note_swap(0, 1);
+        assert!(dirty.is_empty());
+    }
+
+    #[test]
+    fn changes_of_one_key_in_a_row_become_one() {
+        let mut dirty = wanted();
+        for (name, scope) in [
+            (b"a", Scope::Bytes(3..5)),
+            (b"a", Scope::Bytes(9..10)),
+            (b"b", Scope::Deadline),
+            (b"b", Scope::Whole),
+            (b"c", Scope::Owner(1)),
+            (b"c", Scope::Owner(1)),
+            (b"c", Scope::Owner(2)),
+            (b"a", Scope::Deadline),
+        ] {
+            dirty.note(0, name, scope);
+        }
+        dirty.note(1, b"a", Scope::Deadline);
+        assert_eq!(
+            keys(&dirty),
+            [
+                (0, &b"a"[..], Scope::Bytes(3..10)),
+                (0, b"b", Scope::Whole),
+                (0, b"c", Scope::Owner(1)),
+                (0, b"c", Scope::Owner(2)),
+                (0, b"a", Scope::Deadline),
+                (1, b"a", Scope::Deadline),
+            ]
+        );
+        dirty.clear();
+        assert!(dirty.is_empty() && keys(&dirty).is_empty());
+    }
+
+    #[test]
+    fn a_flush_forgets_what_was_changed_before_and_a_swap_finds_it_elsewhere() {
+        let mut dirty = wanted();
+        dirty.note(0, b"gone", Scope::Whole);
+        dirty.note(1, b"moved", Scope::Whole);
+        dirty.note_flush(0);
+        dirty.note(0, b"new", Scope::Whole);
+        dirty.note_swap(1, 0);
+        assert_eq!(dirty.upheavals(), [Upheaval::Flush(0), Upheaval::Swap(1, 0)]);
+        assert_eq!(keys(&dirty), [(0, &b"moved"[..], Scope::Whole), (1, b"new", Scope::Whole)]);
+        assert_eq!(dirty.len(), 5);
+    }
+}
