@@ -29,7 +29,8 @@
 //! | `clients` | what the server remembers about its clients | clock, config, protocol, glob |
 //! | [`commands`] | one file a command: its spec, its code | all above |
 //! | [`engine`] | the server as a state machine: no socket, no file, no clock | all above |
-//! | `reactor` | the loop: the only user of sockets, the only reader of the clock | engine, config, clock |
+//! | [`persist`] | journal and snapshot files, without threads and clock | protocol, config, clock |
+//! | `reactor` | the loop: the only user of sockets, the only reader of the clock | engine, persist, config, clock |
 //! | [`server`] | starting and stopping it | reactor, engine, config |
 //!
 //! `tests/tidy.rs` holds this table as data and fails when a file reaches up.
@@ -96,6 +97,7 @@ pub mod engine;
 pub mod glob;
 mod keyspace;
 mod long_double;
+pub mod persist;
 pub mod protocol;
 mod reactor;
 pub mod server;

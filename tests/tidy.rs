@@ -23,7 +23,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         "engine",
         &["commands", "clients", "keyspace", "protocol", "config", "clock", "glob", "long_double"],
     ),
-    ("reactor", &["engine", "config", "clock"]),
+    ("persist", &["protocol", "config", "clock"]),
+    ("reactor", &["engine", "persist", "config", "clock"]),
     ("server", &["reactor", "engine", "config"]),
 ];
 
@@ -38,12 +39,12 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("mio::", &["reactor"]),
     ("slab::", &["reactor"]),
     ("socket2::", &["reactor"]),
-    ("rustix::", &["reactor"]),
+    ("rustix::", &["reactor", "persist"]),
     ("signal_hook", &["reactor"]),
     ("TcpStream", &["reactor"]),
     ("TcpListener", &["reactor"]),
     ("thread::", &["reactor", "server"]),
-    ("fs::", &["config", "reactor", "main"]),
+    ("fs::", &["config", "persist", "reactor", "main"]),
 ];
 
 /// The files that may contain `unsafe`: entries, the table of tagged pointers to

@@ -1,0 +1,248 @@
+//! What the journal needs of a disk, and the system's own.
+//!
+//! A trait, because what matters most about these files is what happens when the disk
+//! fails between two operations, and no real disk does that on demand:
+//! [`SimulatedDisk`](super::SimulatedDisk) does.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+/// A file that is appended to and read anywhere.
+pub trait DiskFile: Send {
+    /// Appends bytes at the file's end: at least one of them unless `bytes` is empty,
+    /// maybe not all. Answers how many.
+    ///
+    /// # Errors
+    /// What the disk says; nothing was appended then.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Reads bytes from `offset` on into `into` and answers how many, 0 at the end.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether there is nothing in it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Whether any directory still has a name for the file. What is written to a file
+    /// without one is lost when it is closed, and no write or sync says so.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn has_name(&self) -> io::Result<bool>;
+
+    /// Cuts the file to `len` bytes, which is not more than it has.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+
+    /// Makes all bytes of the file durable, and its length (`fdatasync`).
+    ///
+    /// # Errors
+    /// What the disk says. Bytes that were not durable before cannot be relied on any
+    /// more, even if a later call succeeds.
+    fn sync_data(&mut self) -> io::Result<()>;
+}
+
+/// The operations on files and directories that the journal is made of. A clone is
+/// another handle of the same disk.
+///
+/// Entries of a directory (new, renamed and removed names) are durable only after
+/// [`Disk::sync_dir`] of it.
+pub trait Disk: Clone + Send + 'static {
+    /// An open file; dropping it closes it.
+    type File: DiskFile + 'static;
+    /// A lock, held until it is dropped or the process ends.
+    type Lock: Send + 'static;
+
+    /// Opens an existing file, for appending as well if `writable`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none, and whatever else the disk says.
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Self::File>;
+
+    /// Creates a file for appending and reading; one that exists is emptied.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Gives a file another name; a file that had this name is replaced.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none, and whatever else the disk says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a directory, in no order. Names that are not UTF-8 are left out:
+    /// nothing here has such a name.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Creates a directory in one that exists.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if something has the name, and whatever else
+    /// the disk says.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the entries of a directory durable.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Locks a file, which is created if need be and never removed, against everybody
+    /// else; `None` if somebody else has it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn lock(&self, path: &Path) -> io::Result<Option<Self::Lock>>;
+}
+
+/// The file systems of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDisk;
+
+impl Disk for SystemDisk {
+    type File = File;
+    type Lock = File;
+
+    fn open(&self, path: &Path, writable: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).append(writable).open(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        // `truncate` and `append` exclude each other when a file is opened.
+        file.set_len(0)?;
+        Ok(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<File>> {
+        // `File::try_lock` needs a newer Rust than this crate asks for.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl DiskFile for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match io::Write::write(self, bytes) {
+                Ok(0) if !bytes.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match FileExt::read_at(self, into, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() > 0)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+}
+
+/// Appends all of `bytes`, in as many steps as the disk wants.
+///
+/// # Errors
+/// What the disk says; some of the bytes may have been appended then.
+pub(super) fn append_all(file: &mut impl DiskFile, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let taken = file.append(bytes)?;
+        bytes = &bytes[taken..];
+    }
+    Ok(())
+}
+
+/// Reads a whole file of at most `max` bytes.
+///
+/// # Errors
+/// What the disk says, and [`io::ErrorKind::InvalidData`] if the file is longer.
+pub(super) fn read_all(file: &impl DiskFile, max: usize) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+    if len > max {
+        let text = format!("the file has {len} bytes, more than {max}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read_at(&mut bytes[filled..], filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}

@@ -1,0 +1,557 @@
+//! The journal that is being written: a state machine whose every step may fail and can
+//! be taken again.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::disk::{Disk, DiskFile, append_all};
+use super::groups::{FileKind, Header, push_sealed, seal};
+use super::home::{Fault, Home};
+use super::manifest::{Manifest, ManifestFile, Role};
+use super::queue::Queue;
+use super::snapshot::{Snapshot, SnapshotWriter};
+
+/// Bytes that are put together for one write. A group that is larger goes to the file
+/// without being copied.
+const FRAME_BYTES: usize = 1024 * 1024;
+
+/// When a group counts as durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// When it has been synced.
+    Synced,
+    /// When it has been written: what the machine's end takes with it is accepted.
+    Written,
+}
+
+/// How far a journal is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the last group that is in the file; 0 before the first.
+    pub written_seq: u64,
+    /// Number of the last group that is durable, see [`Counted`].
+    pub durable_seq: u64,
+    /// Bytes of the base; 0 if there is none.
+    pub base_bytes: u64,
+    /// Bytes of the files of what happened since the base.
+    pub incr_bytes: u64,
+    /// Bytes of groups that are not written.
+    pub queued_bytes: u64,
+    /// Bytes of groups that are written and not durable. They are kept in memory, as
+    /// the queued ones are.
+    pub unsynced_bytes: u64,
+}
+
+/// A rewrite that has begun.
+struct Rewrite {
+    /// The number of the file that the groups since its beginning go to.
+    first_incr: u64,
+    base: ManifestFile,
+}
+
+/// An open journal, whose directory is locked as long as it lives.
+///
+/// [`append`](Journal::append) queues groups, [`write`](Journal::write) puts them into
+/// the file, [`sync`](Journal::sync) makes them durable. The last two answer whether all
+/// is well; if not, [`fault`](Journal::fault) says why, nothing is lost, and the next
+/// call of either tries to mend it. There is no clock: who calls chooses when.
+pub struct Journal<D: Disk> {
+    home: Home<D>,
+    /// What is durably listed.
+    manifest: Manifest,
+    /// Bytes of the listed files, the current one apart.
+    file_bytes: BTreeMap<String, u64>,
+    file: D::File,
+    file_name: String,
+    /// Bytes of the file that are whole groups.
+    written: u64,
+    /// Bytes of the file that count as durable.
+    synced: u64,
+    /// The file may have changed since the last sync that succeeded.
+    is_dirty: bool,
+    /// Part of a group may stand behind the whole ones.
+    is_ragged: bool,
+    /// Bytes were lost on their way to the disk; the file is given up.
+    is_lost: bool,
+    /// The file that was given up has been cut to what is durable.
+    is_lost_cut: bool,
+    queue: Queue,
+    /// Number of the last group in the queue.
+    queued_seq: u64,
+    written_seq: u64,
+    durable_seq: u64,
+    counted: Counted,
+    fault: Option<Fault>,
+    rewrite: Option<Rewrite>,
+    /// The last numbers that were used, or may have been.
+    last_incr: u64,
+    last_base: u64,
+    /// Files that an unfinished change of the manifest may have listed. They are not
+    /// needed, but cannot be removed before another change is durable.
+    unlisted: Vec<String>,
+    /// When the journal was last told the time.
+    now_unix_ms: u64,
+    frame: Vec<u8>,
+    frame_ends: Vec<usize>,
+}
+
+/// What [`Opening`](super::Opening) has found.
+pub(super) struct Found<D: Disk> {
+    pub(super) home: Home<D>,
+    pub(super) manifest: Manifest,
+    pub(super) file_bytes: BTreeMap<String, u64>,
+    /// The file to go on with, its name and its length; a new one if there is none.
+    pub(super) current: Option<(D::File, String, u64)>,
+    pub(super) now_unix_ms: u64,
+}
+
+/// A file that has just been listed.
+struct NewFile<D: Disk> {
+    file: D::File,
+    name: String,
+    bytes: u64,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Goes on with a journal, in a new file if need be.
+    pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
+        let Found { home, mut manifest, mut file_bytes, current, now_unix_ms } = found;
+        let mut last_incr = manifest.last_sequence(Role::Incr);
+        let last_base = manifest.last_sequence(Role::Base);
+        let new = match current {
+            Some((file, name, bytes)) => {
+                file_bytes.remove(&name);
+                NewFile { file, name, bytes }
+            }
+            None => {
+                let new = add_incr(&home, &mut manifest, &mut last_incr, now_unix_ms);
+                new.map_err(|unsaved| unsaved.fault)?
+            }
+        };
+        let NewFile { file, name, bytes } = new;
+        let mut journal = Journal {
+            home,
+            manifest,
+            file_bytes,
+            file,
+            file_name: name,
+            written: bytes,
+            synced: bytes,
+            is_dirty: false,
+            is_ragged: false,
+            is_lost: false,
+            is_lost_cut: false,
+            queue: Queue::default(),
+            queued_seq: 0,
+            written_seq: 0,
+            durable_seq: 0,
+            counted: Counted::Synced,
+            fault: None,
+            rewrite: None,
+            last_incr,
+            last_base,
+            unlisted: Vec::new(),
+            now_unix_ms,
+            frame: Vec::new(),
+            frame_ends: Vec::new(),
+        };
+        journal.remove_history();
+        Ok(journal)
+    }
+
+    /// Chooses when groups count as durable; [`Counted::Synced`] at first.
+    pub fn set_counted(&mut self, counted: Counted) {
+        self.counted = counted;
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let base = self.manifest.base().map(|base| base.name.as_str());
+        let listed = |is_base: bool| -> u64 {
+            let names = self.manifest.chain().map(|file| file.name.as_str());
+            let wanted = names.filter(|name| (Some(*name) == base) == is_base);
+            wanted.filter_map(|name| self.file_bytes.get(name)).sum()
+        };
+        Progress {
+            written_seq: self.written_seq,
+            durable_seq: self.durable_seq,
+            base_bytes: listed(true),
+            incr_bytes: listed(false) + self.written,
+            queued_bytes: self.queue.unwritten_bytes(),
+            unsynced_bytes: self.queue.unsynced_bytes(),
+        }
+    }
+
+    /// What is wrong with the disk, as far as is known.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// The files that are listed, the one that is written last.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Queues groups, which end at `ends` of `groups`, the last at its length. They are
+    /// numbered without a gap, and the last is number `last_seq`.
+    pub fn append(&mut self, groups: Vec<u8>, ends: Vec<usize>, last_seq: u64) {
+        debug_assert_eq!(last_seq, self.queued_seq + ends.len() as u64);
+        self.queue.push(groups, ends);
+        self.queued_seq = last_seq;
+    }
+
+    /// Puts everything that is queued into the file. Answers whether all is well.
+    pub fn write(&mut self) -> bool {
+        self.fault = self.try_write().err();
+        self.fault.is_none()
+    }
+
+    /// Makes everything that is in the file durable. Answers whether all is well; a
+    /// write that has failed keeps that from being so.
+    pub fn sync(&mut self) -> bool {
+        let was_lost = self.is_lost;
+        match self.try_sync() {
+            Err(fault) => self.fault = Some(fault),
+            Ok(()) if was_lost => self.fault = None,
+            Ok(()) => {}
+        }
+        self.fault.is_none()
+    }
+
+    fn try_write(&mut self) -> Result<(), Fault> {
+        if self.is_lost {
+            return self.recover();
+        }
+        self.cut_ragged_end()?;
+        self.write_queue()?;
+        if self.counted == Counted::Written {
+            self.check_name()?;
+            self.count_durable();
+        }
+        Ok(())
+    }
+
+    fn try_sync(&mut self) -> Result<(), Fault> {
+        if self.is_lost {
+            return self.recover();
+        }
+        if self.is_dirty {
+            if let Err(error) = self.file.sync_data() {
+                // Where groups count when they are written none is left to be written
+                // again, and the file as it can be read is the best there is.
+                if self.counted == Counted::Synced {
+                    self.give_up_file();
+                }
+                return Err(self.file_fault("sync", &error));
+            }
+            self.is_dirty = false;
+        }
+        self.check_name()?;
+        self.count_durable();
+        Ok(())
+    }
+
+    fn file_fault(&self, operation: &'static str, error: &io::Error) -> Fault {
+        Fault::new(operation, &self.home.path(&self.file_name), error)
+    }
+
+    fn count_durable(&mut self) {
+        self.queue.release();
+        self.synced = self.written;
+        self.durable_seq = self.written_seq;
+    }
+
+    /// A file whose name is gone takes everything without a word, and keeps nothing.
+    fn check_name(&mut self) -> Result<(), Fault> {
+        match self.file.has_name() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.give_up_file();
+                let error = io::Error::new(io::ErrorKind::NotFound, "the file has been removed");
+                Err(self.file_fault("write", &error))
+            }
+            Err(error) => Err(self.file_fault("look at", &error)),
+        }
+    }
+
+    /// What was written since the last sync is not assumed to be there.
+    fn give_up_file(&mut self) {
+        self.is_lost = true;
+        self.is_lost_cut = false;
+        self.written_seq -= self.queue.unsynced_groups();
+        self.queue.rewind();
+        self.written = self.synced;
+    }
+
+    /// Cuts the file that was given up to what is durable, so that it stays a part of
+    /// the chain, and writes the rest into a new one.
+    fn recover(&mut self) -> Result<(), Fault> {
+        if !self.is_lost_cut {
+            let cut = self.file.truncate(self.synced);
+            cut.map_err(|error| self.file_fault("cut", &error))?;
+            let synced = self.file.sync_data();
+            synced.map_err(|error| self.file_fault("sync", &error))?;
+            (self.is_lost_cut, self.is_ragged) = (true, false);
+        }
+        self.check_chain()?;
+        self.open_next()?;
+        self.is_lost = false;
+        self.write_queue()?;
+        self.try_sync()
+    }
+
+    /// Whether all listed files are still there. To list another one beside them would
+    /// be to call a journal whole that cannot be loaded.
+    fn check_chain(&self) -> Result<(), Fault> {
+        let names = self.home.list()?;
+        match self.manifest.chain().find(|file| !names.contains(&file.name)) {
+            None => Ok(()),
+            Some(file) => {
+                let error = io::Error::new(io::ErrorKind::NotFound, "the file has been removed");
+                Err(Fault::new("go on without", &self.home.path(&file.name), &error))
+            }
+        }
+    }
+
+    fn cut_ragged_end(&mut self) -> Result<(), Fault> {
+        if self.is_ragged {
+            let cut = self.file.truncate(self.written);
+            cut.map_err(|error| self.file_fault("cut", &error))?;
+            self.is_dirty = true;
+            self.is_ragged = false;
+        }
+        Ok(())
+    }
+
+    /// Writes what is queued, as much as possible at once.
+    fn write_queue(&mut self) -> Result<(), Fault> {
+        loop {
+            self.frame.clear();
+            self.frame_ends.clear();
+            let mut large = None;
+            for group in self.queue.unwritten() {
+                if group.len() >= FRAME_BYTES && self.frame.is_empty() {
+                    large = Some(group);
+                    self.frame.extend_from_slice(&seal(self.written, group));
+                    self.frame_ends.push(group.len() + self.frame.len());
+                    break;
+                }
+                if !self.frame.is_empty() && self.frame.len() + group.len() > FRAME_BYTES {
+                    break;
+                }
+                let offset = self.written + self.frame.len() as u64;
+                push_sealed(&mut self.frame, offset, group);
+                self.frame_ends.push(self.frame.len());
+            }
+            let Some(&total) = self.frame_ends.last() else { return Ok(()) };
+            self.is_dirty = true;
+            let mut done = 0;
+            let mut result = Ok(());
+            for piece in [large.unwrap_or_default(), &self.frame] {
+                let mut left = piece;
+                while !left.is_empty() && result.is_ok() {
+                    match self.file.append(left) {
+                        Ok(taken) => {
+                            left = &left[taken..];
+                            done += taken;
+                        }
+                        Err(error) => result = Err(error),
+                    }
+                }
+            }
+            let groups = self.frame_ends.partition_point(|&end| end <= done);
+            let whole = if groups == 0 { 0 } else { self.frame_ends[groups - 1] };
+            self.queue.advance(groups);
+            self.written += whole as u64;
+            self.written_seq += groups as u64;
+            if let Err(error) = result {
+                self.is_ragged = done > whole;
+                // Tried here as well, so that the file is whole while the fault stands;
+                // if it fails, the next write tries it again.
+                let _ = self.cut_ragged_end();
+                return Err(self.file_fault("write", &error));
+            }
+            debug_assert_eq!(done, total);
+        }
+    }
+
+    /// Goes on in a new file, which is listed behind the current one.
+    fn open_next(&mut self) -> Result<(), Fault> {
+        let mut manifest = self.manifest.clone();
+        let added = add_incr(&self.home, &mut manifest, &mut self.last_incr, self.now_unix_ms);
+        let new = added.map_err(|unsaved| {
+            self.unlisted.extend(unsaved.name);
+            unsaved.fault
+        })?;
+        self.manifest = manifest;
+        self.file_bytes.insert(std::mem::replace(&mut self.file_name, new.name), self.written);
+        self.file = new.file;
+        (self.written, self.synced) = (new.bytes, new.bytes);
+        (self.is_dirty, self.is_ragged) = (false, false);
+        self.remove_unlisted();
+        Ok(())
+    }
+
+    /// Begins a rewrite: all groups that are not yet written, and all later ones, go to a
+    /// new file, and what comes back writes a new base. It is for the state of every key
+    /// at some time after this call. `now_unix_ms` is noted in the new files.
+    ///
+    /// A rewrite that had begun is abandoned.
+    ///
+    /// # Errors
+    /// What the disk says; the journal goes on as before. Also the fault that stands.
+    pub fn begin_rewrite(&mut self, now_unix_ms: u64) -> Result<SnapshotWriter<D>, Fault> {
+        self.abandon_rewrite();
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        self.now_unix_ms = now_unix_ms;
+        // Only the last file may end in a torn group, so this one has to be durable
+        // before there is a later one.
+        if let Err(fault) = self.try_sync() {
+            if self.is_lost {
+                self.fault = Some(fault.clone());
+            }
+            return Err(fault);
+        }
+        self.open_next()?;
+        self.last_base += 1;
+        let location = &self.home.location;
+        let name = location.name_of(Role::Base, self.last_base);
+        let header =
+            Header { kind: FileKind::Base, sequence: self.last_base, created_unix_ms: now_unix_ms };
+        let temp = self.home.path(&location.temp_name(&name));
+        let path = self.home.path(&name);
+        let disk = self.home.disk.clone();
+        let writer = SnapshotWriter::create(disk, temp, path, header, BASE_SYNC_BYTES)?;
+        self.rewrite = Some(Rewrite {
+            first_incr: self.last_incr,
+            base: ManifestFile { name, sequence: self.last_base, role: Role::Base },
+        });
+        Ok(writer)
+    }
+
+    /// Whether a rewrite has begun and neither finished nor been abandoned.
+    pub fn is_rewriting(&self) -> bool {
+        self.rewrite.is_some()
+    }
+
+    /// The new base is written: from now on it and the files since the rewrite's
+    /// beginning are the journal, and the old files are removed. Without a rewrite that
+    /// `base` belongs to nothing happens.
+    ///
+    /// # Errors
+    /// What the disk says. The old files and the new ones are all still there, and it
+    /// can be tried again or abandoned.
+    pub fn finish_rewrite(&mut self, base: &Snapshot) -> Result<(), Fault> {
+        let Some(rewrite) = &self.rewrite else { return Ok(()) };
+        if base.header.sequence != rewrite.base.sequence {
+            return Ok(());
+        }
+        let mut manifest = Manifest { files: vec![rewrite.base.clone()] };
+        for file in &self.manifest.files {
+            let is_kept = file.role == Role::Incr && file.sequence >= rewrite.first_incr;
+            let role = if is_kept { Role::Incr } else { Role::History };
+            manifest.files.push(ManifestFile { role, ..file.clone() });
+        }
+        self.home.save_manifest(&manifest).map_err(|unsaved| unsaved.fault)?;
+        self.file_bytes.insert(rewrite.base.name.clone(), base.bytes);
+        self.manifest = manifest;
+        self.rewrite = None;
+        self.remove_unlisted();
+        self.remove_history();
+        Ok(())
+    }
+
+    /// Forgets the rewrite that has begun, if one has. The journal stays whole: it keeps
+    /// its old base and all files since.
+    pub fn abandon_rewrite(&mut self) {
+        // Its base may be there, and even listed where finishing has failed late.
+        self.unlisted.extend(self.rewrite.take().map(|rewrite| rewrite.base.name));
+    }
+
+    /// Removes what an earlier change of the manifest may have listed; one has become
+    /// durable that does not.
+    fn remove_unlisted(&mut self) {
+        for name in std::mem::take(&mut self.unlisted) {
+            if !self.manifest.files.iter().any(|file| file.name == name) {
+                self.remove(&name);
+            }
+        }
+    }
+
+    /// Removes the files that are listed as no longer needed, and then their lines.
+    fn remove_history(&mut self) {
+        let is_history = |file: &ManifestFile| file.role == Role::History;
+        let history = self.manifest.files.iter().filter(|file| is_history(file));
+        let removed: Vec<String> =
+            history.map(|file| file.name.clone()).filter(|name| self.remove(name)).collect();
+        if removed.is_empty() {
+            return;
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.files.retain(|file| !(is_history(file) && removed.contains(&file.name)));
+        self.file_bytes.retain(|name, _| !removed.contains(name));
+        // The lines of files that are gone do no harm if they stay.
+        if self.home.save_manifest(&manifest).is_ok() {
+            self.manifest = manifest;
+        }
+    }
+
+    /// Removes a file and answers whether it is gone. That it stays costs its bytes.
+    fn remove(&self, name: &str) -> bool {
+        match self.home.disk.remove(&self.home.path(name)) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+}
+
+/// How many bytes of a base are synced at once.
+const BASE_SYNC_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why a new file is not in the manifest.
+struct NotAdded {
+    fault: Fault,
+    /// The file's name, if the manifest may list it all the same after a crash.
+    name: Option<String>,
+}
+
+/// Creates the next file for groups and lists it in `manifest`, all durably.
+fn add_incr<D: Disk>(
+    home: &Home<D>,
+    manifest: &mut Manifest,
+    last_incr: &mut u64,
+    now_unix_ms: u64,
+) -> Result<NewFile<D>, NotAdded> {
+    let sequence = *last_incr + 1;
+    let name = home.location.name_of(Role::Incr, sequence);
+    let path = home.path(&name);
+    let header = Header { kind: FileKind::Incr, sequence, created_unix_ms: now_unix_ms };
+    let mut bytes = Vec::new();
+    push_sealed(&mut bytes, 0, &header.command());
+    let not_added = |fault| NotAdded { fault, name: None };
+    let mut file =
+        home.disk.create(&path).map_err(Fault::of("create", &path)).map_err(not_added)?;
+    let put = append_all(&mut file, &bytes)
+        .map_err(Fault::of("write", &path))
+        .and_then(|()| file.sync_data().map_err(Fault::of("sync", &path)))
+        // Before the manifest says that there is such a file there is one.
+        .and_then(|()| home.sync_dir());
+    if let Err(fault) = put {
+        // The next attempt takes the same name.
+        let _ = home.disk.remove(&path);
+        return Err(not_added(fault));
+    }
+    manifest.files.push(ManifestFile { name: name.clone(), sequence, role: Role::Incr });
+    if let Err(unsaved) = home.save_manifest(manifest) {
+        if !unsaved.is_uncertain {
+            let _ = home.disk.remove(&path);
+            return Err(not_added(unsaved.fault));
+        }
+        *last_incr = sequence;
+        return Err(NotAdded { fault: unsaved.fault, name: Some(name) });
+    }
+    *last_incr = sequence;
+    Ok(NewFile { file, name, bytes: bytes.len() as u64 })
+}

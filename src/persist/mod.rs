@@ -1,0 +1,36 @@
+//! The journal's files: what they look like, how they are written so that nothing
+//! durable is lost, and how they are read, checked and repaired.
+//!
+//! Nothing here has a thread or a clock, and the disk is a [`Disk`], so that every
+//! fault of it can be tried. What a group's commands say is not looked at: the engine
+//! writes them and runs them again.
+//!
+//! A file is a sequence of groups, each with a seal behind it, see [`seal`] and
+//! [`Scanner`]. A journal is a directory with a manifest that lists a base and the
+//! files of what happened since, as Redis 7 lays it out. [`Opening`] reads it and
+//! becomes a [`Journal`], which goes on writing it. A [`SnapshotWriter`] writes the base
+//! of a rewrite, or a backup.
+
+mod disk;
+mod groups;
+mod home;
+mod journal;
+mod manifest;
+mod opening;
+mod queue;
+mod scanner;
+mod search;
+mod simulated;
+mod snapshot;
+mod walk;
+
+pub use disk::{Disk, DiskFile, SystemDisk};
+pub use groups::{FileKind, Header, SEAL_BYTES, seal};
+pub use home::{Fault, Location};
+pub use journal::{Counted, Journal, Progress};
+pub use manifest::{Manifest, ManifestError, ManifestFile, Role};
+pub use opening::{ChainFile, CutTail, OpenError, Opening};
+pub use scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
+pub use simulated::{Counts, Faults, SimulatedDisk, SimulatedFile, SimulatedLock};
+pub use snapshot::{Snapshot, SnapshotWriter};
+pub use walk::CommandReader;

@@ -1,0 +1,412 @@
+//! Opening a journal: what there is, group by group, and how to go on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, DiskFile, append_all};
+use super::home::{Fault, Home, Location};
+use super::journal::{Found, Journal};
+use super::manifest::{Manifest, ManifestError, Role};
+use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
+
+const OTHER_HEADER: &str = "the file says that it is another one";
+const EMPTY: &str = "the file is empty";
+const NO_SUMS: &str = "the file is one of Redis, but the files before it are not";
+
+/// A file of a journal that is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    name: String,
+    sequence: u64,
+    role: Role,
+}
+
+/// The end of the last file, which was torn and has been cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTail {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it was cut: behind its last whole group.
+    pub at: u64,
+    /// How many bytes were cut off.
+    pub bytes: u64,
+    /// What was wrong there.
+    pub reason: &'static str,
+    /// Where these bytes are now; `None` if there were none.
+    pub kept: Option<PathBuf>,
+}
+
+impl fmt::Display for CutTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CutTail { path, at, bytes, reason, kept } = self;
+        write!(f, "{} was cut at offset {at}, by {bytes} bytes: {reason}", path.display())?;
+        match kept {
+            Some(kept) => write!(f, "; they are kept in {}", kept.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a journal is not opened. Nothing has been changed, except where the disk has
+/// failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// Another server has it.
+    InUse {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// The disk.
+    Disk(Fault),
+    /// The list of its files cannot be read.
+    Manifest {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: ManifestError,
+    },
+    /// There is no list of its files, but this one, which has something in it.
+    Unlisted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is not whole, and not in the way that a write leaves that was cut off.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the group that is not whole.
+        at: u64,
+        /// What is wrong there.
+        reason: &'static str,
+        /// Offset of the next group that is whole, if there is one.
+        behind: Option<u64>,
+    },
+}
+
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> OpenError {
+        OpenError::Disk(fault)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::InUse { dir } => {
+                write!(f, "the journal in {} belongs to another running server", dir.display())
+            }
+            OpenError::Disk(fault) => fault.fmt(f),
+            OpenError::Manifest { path, error } => write!(f, "{}, {error}", path.display()),
+            OpenError::Unlisted { path } => write!(
+                f,
+                "{} has something in it, but there is no manifest that lists it",
+                path.display()
+            ),
+            OpenError::Damaged { path, at, reason, behind } => {
+                write!(f, "{} is damaged at offset {at}: {reason}", path.display())?;
+                if let Some(behind) = behind {
+                    write!(f, "; a whole group stands behind it at offset {behind}")?;
+                }
+                write!(f, " (tollgate check {} shows more)", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A journal that is being loaded: [`Opening::next`] yields its groups, and when there
+/// are no more, [`Opening::finish`] makes it one that can be written.
+pub struct Opening<D: Disk> {
+    home: Home<D>,
+    manifest: Manifest,
+    files: Vec<ChainFile>,
+    /// The file that is read.
+    index: usize,
+    scanner: Option<Scanner<D::File>>,
+    done_bytes: u64,
+    /// An empty file that Redis may have left.
+    empty: Option<PathBuf>,
+    /// A file of this program has been seen.
+    has_sums: bool,
+    /// Where the last file is to be cut, and why.
+    torn: Option<(u64, &'static str)>,
+    /// The last file is one to go on with.
+    is_last_ours: bool,
+    now_unix_ms: u64,
+}
+
+impl<D: Disk> Opening<D> {
+    /// Locks the journal at a location, which is created if there is none, and finds
+    /// its files. `now_unix_ms` is noted in new ones.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn new(disk: D, location: Location, now_unix_ms: u64) -> Result<Opening<D>, OpenError> {
+        let dir = location.journal_dir();
+        let home = Home::open(disk, location)?.ok_or(OpenError::InUse { dir })?;
+        let manifest = match home.load_manifest()? {
+            Some(Ok(manifest)) => manifest,
+            Some(Err(error)) => {
+                return Err(OpenError::Manifest { path: home.manifest_path(), error });
+            }
+            None => {
+                refuse_unlisted(&home)?;
+                Manifest::default()
+            }
+        };
+        let mut files = Vec::new();
+        for file in manifest.chain() {
+            let path = home.path(&file.name);
+            let opened = home.disk.open(&path, false).map_err(Fault::of("open", &path))?;
+            let bytes = opened.len().map_err(Fault::of("look at", &path))?;
+            let (name, sequence, role) = (file.name.clone(), file.sequence, file.role);
+            files.push(ChainFile { path, bytes, name, sequence, role });
+        }
+        Ok(Opening {
+            home,
+            manifest,
+            files,
+            index: 0,
+            scanner: None,
+            done_bytes: 0,
+            empty: None,
+            has_sums: false,
+            torn: None,
+            is_last_ours: false,
+            now_unix_ms,
+        })
+    }
+
+    /// The files, in the order in which they are loaded.
+    pub fn files(&self) -> &[ChainFile] {
+        &self.files
+    }
+
+    /// Bytes of all files.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Bytes of them whose groups have been yielded.
+    pub fn loaded_bytes(&self) -> u64 {
+        self.done_bytes + self.scanner.as_ref().map_or(0, Scanner::position)
+    }
+
+    /// The next group; `None` at the end. Nothing is changed on the disk.
+    ///
+    /// # Errors
+    /// [`OpenError::Disk`], after which it can be asked again, and
+    /// [`OpenError::Damaged`].
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Option<Group<'_>>, OpenError> {
+        let place = loop {
+            if self.scanner.is_none() {
+                if self.index == self.files.len() {
+                    return Ok(None);
+                }
+                self.scanner = Some(self.open_file()?);
+            }
+            let Some(scanner) = &mut self.scanner else { return Ok(None) };
+            let path = &self.files[self.index].path;
+            match scanner.step().map_err(Fault::of("read", path))? {
+                Step::Group(place) => break place,
+                Step::End(end) => self.end_file(end)?,
+            }
+        };
+        Ok(self.scanner.as_ref().map(|scanner| scanner.group(&place)))
+    }
+
+    fn is_last(&self) -> bool {
+        self.index + 1 == self.files.len()
+    }
+
+    fn open_file(&mut self) -> Result<Scanner<D::File>, OpenError> {
+        let file = &self.files[self.index];
+        let path = file.path.clone();
+        let is_last_incr = self.is_last() && file.role == Role::Incr;
+        let opened = self.home.disk.open(&path, false).map_err(Fault::of("open", &path))?;
+        let scanner = Scanner::new(opened, PIECE_BYTES).map_err(Fault::of("read", &path))?;
+        let damaged = |path, reason| OpenError::Damaged { path, at: 0, reason, behind: None };
+        match scanner.origin() {
+            Origin::Journal(header) => {
+                if file.role.kind() != Some(header.kind) || file.sequence != header.sequence {
+                    return Err(damaged(path, OTHER_HEADER));
+                }
+                self.has_sums = true;
+                self.is_last_ours = is_last_incr;
+            }
+            // The last one may have been torn down to nothing.
+            Origin::Redis if scanner.is_empty() => {
+                if !is_last_incr {
+                    self.empty = Some(path);
+                }
+            }
+            Origin::Redis if self.has_sums => return Err(damaged(path, NO_SUMS)),
+            Origin::Redis | Origin::Unknown => {}
+        }
+        // Redis begins with empty files. One of this program's never is empty, and one
+        // of Redis's is left out of the list before there are any of this program.
+        match self.empty.take() {
+            Some(path) if self.has_sums => Err(damaged(path, EMPTY)),
+            empty => {
+                self.empty = empty;
+                Ok(scanner)
+            }
+        }
+    }
+
+    fn end_file(&mut self, end: End) -> Result<(), OpenError> {
+        let file = &self.files[self.index];
+        match end {
+            End::Whole => {}
+            // Nobody has been told that what cannot be read there was durable.
+            End::Torn { at, reason } if self.is_last() && file.role == Role::Incr => {
+                self.torn = Some((at, reason));
+            }
+            End::Torn { at, reason } => {
+                let path = file.path.clone();
+                return Err(OpenError::Damaged { path, at, reason, behind: None });
+            }
+            End::Damaged { at, reason, behind } => {
+                let path = file.path.clone();
+                return Err(OpenError::Damaged { path, at, reason, behind });
+            }
+        }
+        self.done_bytes += file.bytes;
+        self.scanner = None;
+        self.index += 1;
+        Ok(())
+    }
+
+    /// Cuts what is torn, keeping it aside, and makes the journal ready to be written.
+    /// Groups that have not been yielded yet are passed over.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
+        while self.next()?.is_some() {}
+        let (current, cut_tail) = self.ready_last_file()?;
+        for file in &mut self.manifest.files {
+            let chained = self.files.iter().find(|chained| chained.name == file.name);
+            let bytes = chained.map_or(u64::MAX, |chained| chained.bytes);
+            if bytes == 0 {
+                file.role = Role::History;
+            }
+        }
+        self.home.sync_dir()?;
+        for name in self.home.list()? {
+            if self.home.location.is_temp(&name) {
+                // It costs room if it stays, and nothing else.
+                let _ = self.home.disk.remove(&self.home.path(&name));
+            }
+        }
+        let file_bytes: BTreeMap<String, u64> =
+            self.files.iter().map(|file| (file.name.clone(), file.bytes)).collect();
+        let Opening { home, manifest, now_unix_ms, .. } = self;
+        let found = Found { home, manifest, file_bytes, current, now_unix_ms };
+        Ok((Journal::begin(found)?, cut_tail))
+    }
+
+    /// Cuts the last file if it is torn, and opens it if it can be gone on with.
+    #[allow(clippy::type_complexity)]
+    fn ready_last_file(
+        &mut self,
+    ) -> Result<(Option<(D::File, String, u64)>, Option<CutTail>), OpenError> {
+        let Some(last) = self.files.last_mut() else { return Ok((None, None)) };
+        if last.role != Role::Incr || (self.torn.is_none() && !self.is_last_ours) {
+            return Ok((None, None));
+        }
+        let path = &last.path;
+        let opened = self.home.disk.open(path, true);
+        let mut file = opened.map_err(Fault::of("open", path))?;
+        let mut cut_tail = None;
+        if let Some((at, reason)) = self.torn {
+            let kept = keep_aside(&self.home.disk, &file, path, at)?;
+            file.truncate(at).map_err(Fault::of("cut", path))?;
+            let bytes = last.bytes - at;
+            last.bytes = at;
+            cut_tail = Some(CutTail { path: path.clone(), at, bytes, reason, kept });
+        }
+        // What the last process has written and not synced is about to be built upon.
+        file.sync_data().map_err(Fault::of("sync", path))?;
+        let is_usable = self.is_last_ours && last.bytes > 0;
+        Ok((is_usable.then(|| (file, last.name.clone(), last.bytes)), cut_tail))
+    }
+}
+
+/// Without a manifest there must be nothing that one could have listed: to begin anew
+/// beside it would be to lose it. What the very first start has left behind when it was
+/// cut short has no group in it.
+fn refuse_unlisted<D: Disk>(home: &Home<D>) -> Result<(), OpenError> {
+    for name in home.list()? {
+        let rest = name.strip_prefix(&home.location.file_name).unwrap_or_default();
+        if !rest.starts_with('.') || !(rest.ends_with(".aof") || rest.ends_with(".rdb")) {
+            continue;
+        }
+        let path = home.path(&name);
+        let file = home.disk.open(&path, false).map_err(Fault::of("open", &path))?;
+        let scanned = Scanner::new(file, PIECE_BYTES).and_then(|mut scanner| scanner.step());
+        match scanned.map_err(Fault::of("read", &path))? {
+            Step::End(End::Whole | End::Torn { at: 0, .. }) => {}
+            _ => return Err(OpenError::Unlisted { path }),
+        }
+    }
+    Ok(())
+}
+
+/// Copies what stands from `at` on into a file of its own beside `path`, durably, and
+/// answers where; `None` if there is nothing.
+pub(super) fn keep_aside<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    path: &Path,
+    at: u64,
+) -> Result<Option<PathBuf>, Fault> {
+    let len = file.len().map_err(Fault::of("look at", path))?;
+    if at >= len {
+        return Ok(None);
+    }
+    let kept = free_name(disk, path, &format!("torn-{at}"))?;
+    let mut copy = disk.create(&kept).map_err(Fault::of("create", &kept))?;
+    let mut buffer = vec![0; PIECE_BYTES];
+    let mut offset = at;
+    while offset < len {
+        match file.read_at(&mut buffer, offset).map_err(Fault::of("read", path))? {
+            0 => break,
+            read => {
+                let put = append_all(&mut copy, &buffer[..read]);
+                put.map_err(Fault::of("write", &kept))?;
+                offset += read as u64;
+            }
+        }
+    }
+    copy.sync_data().map_err(Fault::of("sync", &kept))?;
+    let dir = super::home::dir_of(path);
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+    Ok(Some(kept))
+}
+
+/// A name that no file has: `path` with an ending, and a number if there is one already.
+pub(super) fn free_name<D: Disk>(disk: &D, path: &Path, ending: &str) -> Result<PathBuf, Fault> {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{ending}"));
+        if number > 1 {
+            name.push(format!(".{number}"));
+        }
+        let candidate = PathBuf::from(name);
+        match disk.open(&candidate, false) {
+            Ok(_) => number += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(candidate),
+            Err(error) => return Err(Fault::new("look at", &candidate, &error)),
+        }
+    }
+}

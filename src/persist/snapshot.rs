@@ -1,0 +1,149 @@
+//! Writes a file that holds everything: the base of a journal, or a backup.
+
+use std::path::PathBuf;
+
+use super::disk::{Disk, DiskFile, append_all};
+use super::groups::{Header, end_command, push_sealed};
+use super::home::{Fault, dir_of};
+
+/// Bytes that are collected before they are written.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// A finished file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says of itself.
+    pub header: Header,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Groups in it, without the first and the last.
+    pub groups: u64,
+}
+
+/// Writes a base or snapshot under a temporary name, which it exchanges for its own only
+/// when all of it is durable. Dropping it before removes the file.
+///
+/// It is synced piece by piece, so that neither the end nor anybody else's sync has to
+/// wait for all of it at once.
+pub struct SnapshotWriter<D: Disk> {
+    disk: D,
+    file: D::File,
+    temp: PathBuf,
+    path: PathBuf,
+    header: Header,
+    sync_bytes: u64,
+    /// Collected and not yet written.
+    buffer: Vec<u8>,
+    written: u64,
+    synced: u64,
+    groups: u64,
+    is_finished: bool,
+}
+
+impl<D: Disk> SnapshotWriter<D> {
+    /// Begins a file that will be called `path` and is called `temp` until then; both
+    /// in one directory. It is synced every `sync_bytes` bytes, for example every 4 MiB.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn create(
+        disk: D,
+        temp: PathBuf,
+        path: PathBuf,
+        header: Header,
+        sync_bytes: u64,
+    ) -> Result<SnapshotWriter<D>, Fault> {
+        let file = disk.create(&temp).map_err(Fault::of("create", &temp))?;
+        let mut writer = SnapshotWriter {
+            disk,
+            file,
+            temp,
+            path,
+            header,
+            sync_bytes,
+            buffer: Vec::new(),
+            written: 0,
+            synced: 0,
+            groups: 0,
+            is_finished: false,
+        };
+        push_sealed(&mut writer.buffer, 0, &header.command());
+        Ok(writer)
+    }
+
+    /// Bytes of the file so far, those included that are not written yet.
+    pub fn bytes(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Appends groups, which end at `ends` of `groups`, the last at its length.
+    ///
+    /// # Errors
+    /// What the disk says. The file is of no use then.
+    pub fn write(&mut self, groups: &[u8], ends: &[usize]) -> Result<(), Fault> {
+        debug_assert_eq!(ends.last().copied().unwrap_or(0), groups.len());
+        let mut start = 0;
+        for &end in ends {
+            let offset = self.bytes();
+            push_sealed(&mut self.buffer, offset, &groups[start..end]);
+            self.groups += 1;
+            start = end;
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file, makes it durable and gives it its name, in place of a file that
+    /// had this name.
+    ///
+    /// # Errors
+    /// What the disk says. If only the directory could not be synced, the file may have
+    /// its name all the same.
+    pub fn finish(mut self) -> Result<Snapshot, Fault> {
+        let offset = self.bytes();
+        push_sealed(&mut self.buffer, offset, &end_command(self.groups));
+        self.flush()?;
+        self.sync()?;
+        self.disk.rename(&self.temp, &self.path).map_err(Fault::of("replace", &self.path))?;
+        self.is_finished = true;
+        let dir = dir_of(&self.path);
+        self.disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+        Ok(Snapshot {
+            path: self.path.clone(),
+            header: self.header,
+            bytes: self.written,
+            groups: self.groups,
+        })
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        append_all(&mut self.file, &self.buffer).map_err(Fault::of("write", &self.temp))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        // Large groups come and go.
+        self.buffer.shrink_to(2 * BUFFER_BYTES);
+        if self.written - self.synced >= self.sync_bytes {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Fault> {
+        self.file.sync_data().map_err(Fault::of("sync", &self.temp))?;
+        self.synced = self.written;
+        Ok(())
+    }
+}
+
+impl<D: Disk> Drop for SnapshotWriter<D> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // Nobody misses it; what stays is removed at the next start.
+            let _ = self.disk.remove(&self.temp);
+        }
+    }
+}
