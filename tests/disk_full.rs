@@ -1,0 +1,421 @@
+//! A journal on a real disk that is full, read-only or gone, and one that another
+//! server already has.
+
+#[path = "support/kill/subject.rs"]
+#[allow(dead_code)]
+mod subject;
+mod support;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use subject::{Folder, Fsync, Subject, tail};
+use support::process::ServerProcess;
+use support::program;
+use support::resp::{self, Reply};
+use support::target::{Target as _, TcpTarget, encode};
+
+/// How long a server may take to see that a disk has room again. Nobody tells it.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// Longer than any file here takes to fill the disk.
+const WRITES_MAX: usize = 100_000;
+
+const DISK: &str = "4m";
+const LARGER_DISK: &str = "64m";
+const BALLAST_BYTES: usize = 2 * 1024 * 1024;
+
+/// A small disk of its own, in memory; gone when the test is.
+struct Disk {
+    folder: Folder,
+}
+
+impl Disk {
+    /// Nothing, with the reason printed, where mounting is not allowed.
+    ///
+    /// # Panics
+    ///
+    /// There, if the variable `CI` is set.
+    fn mount(name: &str) -> Option<Disk> {
+        let folder = Folder::new(name);
+        let disk = Disk { folder };
+        fs::create_dir(disk.path()).expect("a temporary directory");
+        match disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={DISK}"), "tmpfs"]) {
+            Ok(()) => Some(disk),
+            Err(error) => {
+                program::skip(&format!("no disk of a test's own: {error}"));
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path.join("disk")
+    }
+
+    /// Runs `mount` or `umount` with the options and the path of this disk.
+    fn run(&self, program: &str, options: &[&str]) -> io::Result<()> {
+        let done = Command::new(program).args(options).arg(self.path()).output()?;
+        if done.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
+    }
+
+    fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        self.run("mount", &["-o", &options]).expect("it was mounted here");
+    }
+
+    /// A file that takes room until it is removed.
+    fn put_ballast(&self) {
+        fs::write(self.ballast(), vec![1; BALLAST_BYTES]).expect("there is room");
+    }
+
+    fn remove_ballast(&self) {
+        fs::remove_file(self.ballast()).expect("it was put there");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a server that is about to be killed may still have files open.
+        if let Err(error) = self.run("umount", &["--lazy"]) {
+            eprintln!("{} stays mounted: {error}", self.path().display());
+            self.folder.keep();
+        }
+    }
+}
+
+fn start(dir: &Path, fsync: Fsync) -> ServerProcess {
+    // No rewrite of its own: what needs a new file is asked for.
+    Subject::chosen()
+        .start(dir, fsync, &["--auto-aof-rewrite-percentage", "0"])
+        .unwrap_or_else(|error| panic!("it does not start: {error}"))
+}
+
+/// How the server ends on this directory, and what it says.
+fn refusal(dir: &Path) -> String {
+    let command = Subject::chosen().command(0, dir, Fsync::Always, &[]);
+    let finished = program::run(command, b"");
+    assert!(!finished.status.success(), "it ended well: {}", finished.stderr);
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+    println!("{}", finished.stderr);
+    finished.stderr
+}
+
+fn info(connection: &mut TcpTarget, name: &str) -> String {
+    let reply = connection.call(&["INFO", "persistence"]);
+    let text = String::from_utf8_lossy(reply.text().expect("text")).into_owned();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("INFO has no {name}: {text}")).trim().to_owned()
+}
+
+fn ok() -> Reply {
+    Reply::Simple(b"OK".to_vec())
+}
+
+fn value_of(which: usize) -> String {
+    format!("{which}:{}", "v".repeat(1_000))
+}
+
+fn set(connection: &mut TcpTarget, which: usize) -> Reply {
+    connection.call(&["SET", &format!("key:{which}"), &value_of(which)])
+}
+
+/// Writes until it is refused: how many were taken, and the refusal.
+fn write_until_refused(connection: &mut TcpTarget, first: usize) -> (usize, String) {
+    for which in first..WRITES_MAX {
+        match set(connection, which) {
+            Reply::Simple(_) => {}
+            Reply::Error(error) => {
+                return (which, String::from_utf8_lossy(&error).into_owned());
+            }
+            other => panic!("key:{which}: {other:?}"),
+        }
+    }
+    panic!("{WRITES_MAX} writes fit");
+}
+
+#[track_caller]
+fn assert_misconf(error: &str) {
+    println!("{error}");
+    assert!(error.starts_with("MISCONF "), "{error}");
+    if Subject::chosen() == Subject::Tollgate {
+        assert!(error.contains("No space left on device"), "the cause: {error}");
+    }
+}
+
+/// Writes this key until it is taken: how long that took.
+fn until_taken(connection: &mut TcpTarget, which: usize) -> Duration {
+    let started = Instant::now();
+    loop {
+        let reply = set(connection, which);
+        if reply == ok() {
+            return started.elapsed();
+        }
+        let text = String::from_utf8_lossy(reply.text().unwrap_or_default()).into_owned();
+        assert!(text.starts_with("MISCONF "), "{reply:?}");
+        assert!(started.elapsed() < RECOVERY, "still refused: {text}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Fails unless all these keys have their values; which keys may be missing is for
+/// the caller to say.
+#[track_caller]
+fn assert_there(connection: &mut TcpTarget, keys: impl Iterator<Item = usize>) {
+    let keys: Vec<usize> = keys.collect();
+    for batch in keys.chunks(100) {
+        let requests: Vec<u8> =
+            batch.iter().flat_map(|which| encode(&["GET", &format!("key:{which}")])).collect();
+        connection.send(&requests).expect("it takes requests");
+        for which in batch {
+            let reply = resp::decode_one(&connection.reply().expect("it replies"));
+            let found = reply.text().map(resp::excerpt);
+            let expected = value_of(*which);
+            assert!(
+                reply.text() == Some(expected.as_bytes()),
+                "key:{which} of {} is {found:?}",
+                keys.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn on_a_full_disk_reads_go_on_and_nothing_acknowledged_is_lost_by_kill_9() {
+    if Subject::chosen() == Subject::Redis {
+        // It ends itself when it cannot keep the promise of `always`.
+        return;
+    }
+    let Some(disk) = Disk::mount("disk-full-kill") else { return };
+    let dir = disk.path();
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    let mut waiter = server.connect();
+    let lock = connection.call(&["LOCK.ACQUIRE", "lock", "one", "PX", "2000"]);
+    let Reply::Integer(token) = lock else { panic!("{lock:?}") };
+    connection.call(&["SET", "short", "x", "PX", "2000"]);
+    disk.put_ballast();
+    let (taken, error) = write_until_refused(&mut connection, 0);
+    assert_misconf(&error);
+    assert!(taken > 100, "{taken} writes are few for the room there is");
+    assert_eq!(info(&mut connection, "aof_last_write_status"), "err");
+
+    // Reads go on, and every kind of write is refused.
+    assert_there(&mut connection, 0..taken);
+    assert_eq!(waiter.call(&["PING"]), Reply::Simple(b"PONG".to_vec()));
+    for write in [
+        &["SET", "key:0", "other"][..],
+        &["DEL", "key:0"],
+        &["INCR", "number"],
+        &["PEXPIRE", "key:0", "1000"],
+        &["FLUSHALL"],
+        &["STOCK.HOLD", "hold", "PX", "1000", "stock", "1"],
+        &["LOCK.ACQUIRE", "other lock", "one", "PX", "1000"],
+        &["LEASE.GET", "page", "FOR", "1000"],
+    ] {
+        let reply = connection.call(write);
+        let text = String::from_utf8_lossy(reply.text().unwrap_or_default()).into_owned();
+        assert!(text.starts_with("MISCONF "), "{write:?} is answered {reply:?}");
+    }
+    assert_there(&mut connection, 0..taken);
+
+    // Time goes on as well, without a journal.
+    std::thread::sleep(Duration::from_millis(2_100));
+    assert_eq!(connection.call(&["LOCK.INFO", "lock"]), Reply::Null);
+    assert_eq!(connection.call(&["EXISTS", "short", "lock"]), Reply::Integer(0));
+
+    // The disk is still full when the server is killed.
+    drop(server);
+    disk.remount(&format!("size={LARGER_DISK}"));
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    assert_there(&mut connection, 0..taken);
+    assert_eq!(connection.call(&["EXISTS", "short", "lock", "number"]), Reply::Integer(0));
+    let again = connection.call(&["LOCK.ACQUIRE", "lock", "two", "PX", "2000"]);
+    assert!(matches!(again, Reply::Integer(later) if later > token), "{again:?} after {token}");
+    assert_eq!(set(&mut connection, taken), ok());
+    assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+}
+
+#[test]
+fn writes_are_taken_again_when_there_is_room_again() {
+    for fsync in [Fsync::Always, Fsync::EverySecond] {
+        if Subject::chosen() == Subject::Redis && fsync == Fsync::Always {
+            continue;
+        }
+        println!("{}", fsync.name());
+        let Some(disk) = Disk::mount(&format!("disk-full-{}", fsync.name())) else { return };
+        let dir = disk.path();
+        let server = start(&dir, fsync);
+        let mut connection = server.connect();
+        // Twice: what has recovered can fail again.
+        let mut taken = 0;
+        for time in 1..=2 {
+            disk.put_ballast();
+            let (next, error) = write_until_refused(&mut connection, taken);
+            assert_misconf(&error);
+            println!("time {time}: {} were taken", next - taken);
+            disk.remove_ballast();
+            let after = until_taken(&mut connection, next);
+            println!("time {time}: taken again after {after:?}");
+            assert_there(&mut connection, 0..=next);
+            assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+            taken = next + 1;
+            if time == 1 {
+                // Room for the second time.
+                disk.remount("size=8m");
+            }
+        }
+        if fsync == Fsync::EverySecond {
+            // What was acknowledged longer ago than this is on the disk.
+            std::thread::sleep(Duration::from_millis(1_500));
+        }
+        drop(server);
+        let server = start(&dir, fsync);
+        assert_there(&mut server.connect(), 0..taken);
+    }
+}
+
+#[test]
+fn a_rewrite_that_finds_the_disk_full_costs_nothing() {
+    let Some(disk) = Disk::mount("disk-full-rewrite") else { return };
+    let dir = disk.path();
+    let server = start(&dir, Fsync::EverySecond);
+    let mut connection = server.connect();
+    disk.put_ballast();
+    // More than half of what is left: there is no room for a second copy.
+    let written = 1_300;
+    (0..written).for_each(|which| assert_eq!(set(&mut connection, which), ok()));
+    connection.call(&["BGREWRITEAOF"]);
+    let end = Instant::now() + Duration::from_secs(20);
+    while info(&mut connection, "aof_last_bgrewrite_status") == "ok" {
+        assert!(Instant::now() < end, "the rewrite has not failed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_there(&mut connection, 0..written);
+    // What the rewrite had written is gone, so that there is room for writes.
+    until_taken(&mut connection, written);
+    disk.remove_ballast();
+    connection.call(&["BGREWRITEAOF"]);
+    let end = Instant::now() + Duration::from_secs(20);
+    while info(&mut connection, "aof_rewrite_in_progress") == "1"
+        || info(&mut connection, "aof_last_bgrewrite_status") != "ok"
+    {
+        assert!(Instant::now() < end, "the rewrite does not succeed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    drop(server);
+    assert_there(&mut start(&dir, Fsync::EverySecond).connect(), 0..=written);
+}
+
+#[test]
+fn a_start_on_a_read_only_directory_is_refused_with_the_reason() {
+    let Some(disk) = Disk::mount("disk-read-only") else { return };
+    disk.remount("ro");
+    let said = refusal(&disk.path());
+    if Subject::chosen() == Subject::Tollgate {
+        assert!(said.contains("Read-only file system"), "the cause: {said}");
+        assert!(said.contains(&*disk.path().to_string_lossy()), "the place: {said}");
+    }
+    disk.remount("rw");
+    let server = start(&disk.path(), Fsync::Always);
+    assert_eq!(set(&mut server.connect(), 0), ok());
+    drop(server);
+
+    // With a journal in it as well: a server that may not write it must not serve.
+    disk.remount("ro");
+    let said = refusal(&disk.path());
+    if Subject::chosen() == Subject::Tollgate {
+        assert!(said.contains("Read-only file system"), "the cause: {said}");
+    }
+}
+
+#[test]
+fn a_start_without_a_directory_is_refused_with_the_reason() {
+    let folder = Folder::new("disk-nowhere");
+    let said = refusal(&folder.path.join("nowhere"));
+    if Subject::chosen() == Subject::Tollgate {
+        assert!(said.contains("nowhere"), "the place: {said}");
+        assert!(said.contains("No such file or directory"), "the cause: {said}");
+    }
+}
+
+/// The files that are open stay, so only what needs a new one can fail.
+#[test]
+fn a_directory_that_goes_away_stops_nothing_that_needs_no_new_file() {
+    let folder = Folder::new("disk-gone");
+    let (dir, away) = (folder.path.join("data"), folder.path.join("away"));
+    fs::create_dir(&dir).expect("a temporary directory");
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    assert_eq!(set(&mut connection, 0), ok());
+    let journal = dir.join("appendonlydir");
+    fs::rename(&journal, &away).expect("nothing is in the way");
+    assert_eq!(set(&mut connection, 1), ok(), "its file is still open");
+
+    connection.call(&["BGREWRITEAOF"]);
+    std::thread::sleep(Duration::from_millis(300));
+    println!("the rewrite: {}", info(&mut connection, "aof_last_bgrewrite_status"));
+    assert_there(&mut connection, 0..2);
+    // Taken or refused, but never taken and then lost.
+    let reply = set(&mut connection, 2);
+    println!("a write after it: {reply:?}");
+
+    assert!(!journal.exists(), "a second journal beside the first would hide it");
+    fs::rename(&away, &journal).expect("nothing is in the way");
+    let after = until_taken(&mut connection, 3);
+    println!("taken again after {after:?}");
+    let sure = if reply == ok() { 0..4 } else { 0..2 };
+    drop(server);
+    let server = start(&dir, Fsync::Always);
+    assert_there(&mut server.connect(), sure.chain(3..4));
+    println!("{}", tail(&dir));
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_is_refused() {
+    if Subject::chosen() == Subject::Redis {
+        // It would write into the first one's files.
+        return;
+    }
+    let folder = Folder::new("disk-two");
+    let dir = folder.path.join("data");
+    fs::create_dir(&dir).expect("a temporary directory");
+    let first = start(&dir, Fsync::Always);
+    let mut connection = first.connect();
+    assert_eq!(set(&mut connection, 0), ok());
+    let said = refusal(&dir);
+    assert!(said.contains("lock"), "what is in the way: {said}");
+    assert!(said.contains(&*dir.to_string_lossy()), "where: {said}");
+    // It has touched nothing.
+    assert_eq!(set(&mut connection, 1), ok());
+    drop(first);
+    // The lock has gone with the process, whatever file it was in.
+    let second = start(&dir, Fsync::Always);
+    assert_there(&mut second.connect(), 0..2);
+}
+
+#[test]
+fn a_server_without_a_journal_needs_no_directory_of_its_own() {
+    let folder = Folder::new("disk-none");
+    let dir = folder.path.join("data");
+    fs::create_dir(&dir).expect("a temporary directory");
+    let first = start(&dir, Fsync::Always);
+    // The last value of an option counts.
+    let second = Subject::chosen()
+        .start(&dir, Fsync::Always, &["--appendonly", "no"])
+        .unwrap_or_else(|error| panic!("it does not start: {error}"));
+    assert_eq!(set(&mut second.connect(), 0), ok());
+    assert_eq!(first.connect().call(&["EXISTS", "key:0"]), Reply::Integer(0));
+}
