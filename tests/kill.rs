@@ -59,6 +59,7 @@ fn kill(fsync: Fsync, rounds: usize) {
         subject,
         fsync,
         rounds: rounds / lanes + usize::from(lane < rounds % lanes),
+        kills: true,
         seed: seed + lane as u64,
         name: format!("kill-{}-{lane}", fsync.name()),
         ballast_keys: 10_000,
@@ -90,6 +91,26 @@ fn with_everysec_nothing_older_than_a_second_and_a_bit_is_missing_after_kill_9()
 }
 
 #[test]
+fn the_model_agrees_with_a_server_that_goes_on() {
+    let seed = seed();
+    println!("TOLLGATE_SEED={seed}");
+    let plan = Plan {
+        subject: Subject::Tollgate,
+        fsync: Fsync::Always,
+        rounds: rounds(),
+        kills: false,
+        seed,
+        name: "kill-nobody".to_owned(),
+        ballast_keys: 100,
+        cut_bytes: 0,
+    };
+    match run(&plan) {
+        Ok(summary) => println!("{summary}"),
+        Err(fault) => panic!("TOLLGATE_SEED={seed}\n{fault}"),
+    }
+}
+
+#[test]
 fn a_journal_that_lost_its_end_is_reported() {
     if !program::is_installed("redis-server", "Debian: redis-server") {
         return;
@@ -98,6 +119,7 @@ fn a_journal_that_lost_its_end_is_reported() {
         subject: Subject::Redis,
         fsync: Fsync::Always,
         rounds: 4,
+        kills: true,
         seed: 1,
         name: "kill-planted".to_owned(),
         ballast_keys: 100,

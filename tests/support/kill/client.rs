@@ -48,6 +48,8 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) struct Life {
     /// From here on a connection may break.
     pub(crate) is_ending: AtomicBool,
+    /// The clients go away in the middle of what they do.
+    pub(crate) hangs_up: AtomicBool,
 }
 
 /// One client over all lives of its server.
@@ -189,6 +191,9 @@ impl Client {
                         Ok(raw) => self.unexpected(&asked, &raw, "+OK or +QUEUED"),
                         Err(error) => return self.connection_ended(&error, life),
                     }
+                }
+                if life.hangs_up.load(Ordering::SeqCst) {
+                    return;
                 }
                 match connection.reply() {
                     Ok(raw) => {

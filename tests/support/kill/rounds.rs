@@ -11,11 +11,13 @@ use fastrand::Rng;
 
 use super::client::{COUNTERS, Client, Life, STOCKS, stock_key, units_key};
 use super::look::{BALLAST_DB, ballast_value, check_ballast, info, look};
+use super::state::State;
 use super::subject::{Folder, Fsync, Subject, tail, until_ended};
-use super::verify::{Record, Shared, Tokens, check_client, check_stock, check_units, settle};
+use super::verify::{Record, Seen, Shared, Tokens, check_client, check_stock, check_units, settle};
 use crate::support::process::ServerProcess;
 use crate::support::resp::Reply;
 use crate::support::target::{Target as _, TcpTarget, encode};
+use crate::support::tollgate;
 
 const CLIENTS: usize = 4;
 
@@ -36,6 +38,9 @@ pub(crate) struct Plan {
     pub(crate) subject: Subject,
     pub(crate) fsync: Fsync,
     pub(crate) rounds: usize,
+    /// If not, the server goes on and needs no journal: this shows that the model
+    /// agrees with it.
+    pub(crate) kills: bool,
     pub(crate) seed: u64,
     /// Part of the directory's name.
     pub(crate) name: String,
@@ -163,13 +168,18 @@ impl Lane<'_> {
             connection.call(&["SET", &key, &FIRST_STOCK.to_string()]);
         }
         drop(connection);
-        self.shut_down()?;
-        self.start()?;
+        if self.plan.kills {
+            self.shut_down()?;
+            self.start()?;
+        }
         self.verify(&vec![0; CLIENTS])
     }
 
     /// One life of the server and the look at what it has left.
     fn round(&mut self) -> Result<(), String> {
+        if !self.plan.kills {
+            return self.round_without_kill();
+        }
         let end = if self.rng.u32(..100) < 8 { End::Shutdown } else { End::Kill };
         let is_long = self.plan.fsync == Fsync::EverySecond
             && self.summary.rounds % LONG_ROUND_EACH == LONG_ROUND_EACH / 2;
@@ -214,6 +224,42 @@ impl Lane<'_> {
         self.verify(&promised)?;
         self.summary.rounds += 1;
         Ok(())
+    }
+
+    /// The clients go away in the middle of what they do, and the server goes on.
+    fn round_without_kill(&mut self) -> Result<(), String> {
+        let address = self.server().address();
+        let load_ms = self.rng.u64(10..150);
+        let life = Life::default();
+        thread::scope(|scope| {
+            for client in &mut self.clients {
+                let life = &life;
+                scope.spawn(move || client.load(address, life));
+            }
+            thread::sleep(Duration::from_millis(load_ms));
+            life.is_ending.store(true, Ordering::SeqCst);
+            life.hangs_up.store(true, Ordering::SeqCst);
+        });
+        self.faults_of_clients()?;
+        let mut connection = self.connect();
+        let end = Instant::now() + Duration::from_secs(20);
+        while info(&mut connection, "clients", "connected_clients").as_deref() != Some("1") {
+            if Instant::now() > end {
+                return Err("the server keeps clients that have gone".to_owned());
+            }
+        }
+        let promised: Vec<u64> = self.clients.iter().map(|it| it.acknowledged_by(None)).collect();
+        self.summary.acknowledged +=
+            self.clients.iter().map(Client::acknowledged_in_life).sum::<usize>();
+        self.verify(&promised)?;
+        self.summary.rounds += 1;
+        Ok(())
+    }
+
+    fn faults_of_clients(&mut self) -> Result<(), String> {
+        let faults: Vec<String> =
+            self.clients.iter_mut().flat_map(|client| client.take_faults()).collect();
+        if faults.is_empty() { Ok(()) } else { Err(report(&faults)) }
     }
 
     /// The load until the end of the server: when that was, and whether the journal
@@ -265,9 +311,8 @@ impl Lane<'_> {
             until_ended(&mut server)
         });
         ended_well?;
-        let faults: Vec<String> =
-            self.clients.iter_mut().flat_map(|client| client.take_faults()).collect();
-        if faults.is_empty() { Ok((ended, was_rewriting)) } else { Err(report(&faults)) }
+        self.faults_of_clients()?;
+        Ok((ended, was_rewriting))
     }
 
     /// Looks at what there is, compares, and takes it for the beginning of the next
@@ -275,9 +320,12 @@ impl Lane<'_> {
     fn verify(&mut self, promised: &[u64]) -> Result<(), String> {
         let mut connection = self.connect();
         let mut faults = Vec::new();
-        for (name, expected) in
-            [("loading", "0"), ("aof_enabled", "1"), ("aof_last_write_status", "ok")]
-        {
+        let fields: &[(&str, &str)] = if self.plan.kills {
+            &[("loading", "0"), ("aof_enabled", "1"), ("aof_last_write_status", "ok")]
+        } else {
+            &[]
+        };
+        for &(name, expected) in fields {
             let value = info(&mut connection, "persistence", name);
             if value.as_deref() != Some(expected) {
                 faults.push(format!("INFO: {name} is {value:?} instead of {expected}"));
@@ -295,7 +343,7 @@ impl Lane<'_> {
             faults.extend(check_stock(&self.shared, &records, &seen));
             faults.extend(check_units(&self.shared, &promises, &seen));
             faults.extend(self.tokens.check_life(&records, &seen));
-            faults.extend(check_leases(&mut connection, &self.clients));
+            faults.extend(end_leases(&mut connection, &self.clients, &seen, self.plan.kills));
         }
         faults.extend(check_ballast(&mut connection, self.plan.ballast_keys, &mut self.rng));
         if !faults.is_empty() {
@@ -324,6 +372,10 @@ impl Lane<'_> {
     }
 
     fn start(&mut self) -> Result<(), String> {
+        if !self.plan.kills {
+            self.server = Some(tollgate::start());
+            return Ok(());
+        }
         let server = self
             .plan
             .subject
@@ -362,12 +414,24 @@ impl Lane<'_> {
     }
 }
 
-/// Leases do not outlive the server: who fills late is refused.
-fn check_leases(connection: &mut TcpTarget, clients: &[Client]) -> Vec<String> {
+/// Leases do not outlive the server: who fills late is refused. Where it was not
+/// killed, they are ended here.
+fn end_leases(
+    connection: &mut TcpTarget,
+    clients: &[Client],
+    seen: &Seen,
+    was_killed: bool,
+) -> Vec<String> {
     connection.call(&["SELECT", "0"]);
     let mut faults = Vec::new();
     for client in clients {
         let key = format!("{}:lease:0", client.record.name);
+        if !was_killed {
+            if *seen.key(&client.record, &key) == State::Absent {
+                connection.call(&["DEL", &key]);
+            }
+            continue;
+        }
         let Some(token) = client.held_lease() else { continue };
         let reply =
             connection.call(&["LEASE.SET", &key, &token.to_string(), "late", "PX", "60000"]);

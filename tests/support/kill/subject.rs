@@ -170,8 +170,15 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.keep && !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.path);
+        if self.keep || std::thread::panicking() {
+            return;
+        }
+        // A process that redis-server has forked may write for a moment longer.
+        for _ in 0..50 {
+            if fs::remove_dir_all(&self.path).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
