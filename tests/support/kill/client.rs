@@ -1,5 +1,6 @@
 //! A client of the load: it alone writes its keys, so it knows what they are.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -70,11 +71,15 @@ pub(crate) struct Client {
     next_hold: u64,
     /// The lease that this client has on its key, if it has.
     pub(super) lease: Option<u64>,
+    /// How often it has heard each kind of answer: a load that never confirms a hold
+    /// says nothing of those that are confirmed.
+    pub(crate) heard: BTreeMap<String, usize>,
 }
 
 /// A request with an answer to come.
 pub(super) struct Asked {
     pub(super) number: u64,
+    pub(super) command: String,
     pub(super) raw: Vec<u8>,
     /// Replies before the one that counts: those of MULTI and of what is queued.
     pub(super) queued: usize,
@@ -97,6 +102,7 @@ impl Client {
             unknown: Vec::new(),
             next_hold: 0,
             lease: None,
+            heard: BTreeMap::new(),
         };
         let mut kinds = vec![("text", 12, Kind::Text), ("number", 4, Kind::Text)];
         kinds.extend([("short", 4, Kind::Text), ("moved", 3, Kind::Text)]);
@@ -226,7 +232,8 @@ impl Client {
                 (raw, several.len() + 1)
             }
         };
-        self.batch.push(Asked { number, raw, queued, meaning });
+        let command = commands[0][0].to_owned();
+        self.batch.push(Asked { number, command, raw, queued, meaning });
         number
     }
 
@@ -430,8 +437,8 @@ impl Client {
             38..55 => self.hold(),
             55..70 => self.end_hold(),
             70..82 => self.take(),
-            82..84 => self.put_in(),
-            84..90 => self.set_version(),
+            82..83 => self.put_in(),
+            83..90 => self.set_version(),
             90..95 => self.pass_rate(),
             _ => self.lease(),
         }
@@ -584,7 +591,7 @@ impl Client {
             let which = self.rng.usize(..COUNTERS);
             ("units", which, units_key(which))
         };
-        let units = self.rng.i64(20..200);
+        let units = self.rng.i64(5..40);
         let note = put_in_key(&self.record.name, kind, which);
         let total = self.number_in(&note) + units;
         let (units, total) = (units.to_string(), total.to_string());

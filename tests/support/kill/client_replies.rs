@@ -59,6 +59,8 @@ impl Client {
 
     pub(super) fn understand(&mut self, asked: &Asked, raw: &[u8]) {
         let reply = resp::decode_one(raw);
+        let outcome = if is_refusal(&asked.meaning, &reply) { " refused" } else { "" };
+        *self.heard.entry(format!("{}{outcome}", asked.command)).or_default() += 1;
         let number = asked.number;
         match &asked.meaning {
             Meaning::Exactly(expected) => {
@@ -150,6 +152,18 @@ impl Client {
                 _ => self.unexpected(asked, raw, "FILL and a token"),
             },
         }
+    }
+}
+
+/// Whether nothing was done, by the rule that a refused integer is negative.
+fn is_refusal(meaning: &Meaning, reply: &Reply) -> bool {
+    match (meaning, reply) {
+        (_, Reply::Null) => true,
+        (_, Reply::Integer(number)) => *number < 0,
+        (Meaning::Placed { .. }, Reply::Array(left)) => {
+            left.iter().any(|it| matches!(it, Reply::Integer(..0)))
+        }
+        _ => false,
     }
 }
 

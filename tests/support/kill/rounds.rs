@@ -1,5 +1,6 @@
 //! The rounds: load, kill, start again, compare, and so on in the same directory.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::support::tollgate;
 const CLIENTS: usize = 4;
 
 /// Few enough to be sold out at times.
-const FIRST_STOCK: i64 = 300;
+const FIRST_STOCK: i64 = 60;
 
 /// With `everysec` a write may be lost for so long after its acknowledgement. The
 /// page cache outlives the process, so what is lost is what had not even been
@@ -47,7 +48,13 @@ pub(crate) struct Plan {
     pub(crate) ballast_keys: usize,
     /// Bytes to cut off the journal after each kill: a fault that must be found.
     pub(crate) cut_bytes: u64,
+    /// What somebody does to the data of the first client behind everybody's back,
+    /// in the third round or as soon as there is something to do it to: another fault
+    /// that must be found.
+    pub(crate) tamper: Option<Tamper>,
 }
+
+pub(crate) type Tamper = fn(&Record) -> Vec<Vec<String>>;
 
 /// What has been done.
 #[derive(Debug, Default)]
@@ -63,6 +70,8 @@ pub(crate) struct Summary {
     with_losses: usize,
     loading: Duration,
     journal_bytes: u64,
+    /// How often the clients have heard each kind of answer.
+    pub(crate) heard: BTreeMap<String, usize>,
 }
 
 impl fmt::Display for Summary {
@@ -101,6 +110,9 @@ pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
         )
     })?;
     lane.summary.journal_bytes = journal_files(&dir).iter().map(|it| size(it)).sum();
+    for (kind, count) in lane.clients.iter().flat_map(|client| &client.heard) {
+        *lane.summary.heard.entry(kind.clone()).or_default() += count;
+    }
     Ok(lane.summary)
 }
 
@@ -229,7 +241,7 @@ impl Lane<'_> {
     /// The clients go away in the middle of what they do, and the server goes on.
     fn round_without_kill(&mut self) -> Result<(), String> {
         let address = self.server().address();
-        let load_ms = self.rng.u64(10..150);
+        let load_ms = self.rng.u64(10..80);
         let life = Life::default();
         thread::scope(|scope| {
             for client in &mut self.clients {
@@ -246,6 +258,15 @@ impl Lane<'_> {
         while info(&mut connection, "clients", "connected_clients").as_deref() != Some("1") {
             if Instant::now() > end {
                 return Err("the server keeps clients that have gone".to_owned());
+            }
+        }
+        if let Some(tamper) = self.plan.tamper
+            && self.summary.rounds >= 2
+        {
+            for request in tamper(&self.clients[0].record) {
+                let request: Vec<&str> = request.iter().map(String::as_str).collect();
+                let reply = connection.call(&request);
+                println!("{request:?} behind everybody's back: {reply:?}");
             }
         }
         let promised: Vec<u64> = self.clients.iter().map(|it| it.acknowledged_by(None)).collect();

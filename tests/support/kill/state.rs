@@ -169,6 +169,11 @@ impl History {
         &self.versions.last().expect("never empty").may_be[0]
     }
 
+    /// What it was when it was last looked at.
+    pub(crate) fn settled(&self) -> &State {
+        &self.versions.first().expect("never empty").may_be[0]
+    }
+
     pub(crate) fn push(&mut self, since: u64, may_be: Vec<State>) {
         self.versions.push(Version { since, may_be });
     }

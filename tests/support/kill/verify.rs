@@ -250,14 +250,31 @@ impl Tokens {
             }
         }
         // Of locks whose grant was not answered the token is seen now only.
-        let mut holding: BTreeMap<u64, &str> = BTreeMap::new();
-        for ((_, key), state) in &seen.keys {
-            let State::Lock { token: Some(token), .. } = state else { continue };
-            if let Some(other) = holding.insert(*token, key) {
-                faults.push(format!("token: {token} holds both {other} and {key}"));
+        let mut unanswered = BTreeSet::new();
+        for record in records {
+            let locks =
+                record.keys.iter().filter_map(|(key, history)| match seen.key(record, key) {
+                    State::Lock { token: Some(token), .. } => Some((key, history, *token)),
+                    _ => None,
+                });
+            for (key, history, token) in locks {
+                let is_old = matches!(history.settled(), State::Lock { token: Some(it), .. } if *it == token);
+                if is_old || record.tokens.contains(&token) {
+                    continue;
+                }
+                let is_new = token > self.greatest_of_earlier_lives
+                    && !of_this_life.contains(&token)
+                    && unanswered.insert(token);
+                if !is_new {
+                    faults.push(format!(
+                        "token: {key} has {token}, which somebody else was granted or which is not \
+                         after {}, the greatest of earlier lives",
+                        self.greatest_of_earlier_lives
+                    ));
+                }
             }
-            of_this_life.insert(*token);
         }
+        of_this_life.extend(unanswered);
         let greatest = of_this_life.last().copied().unwrap_or(0);
         self.greatest_of_earlier_lives = self.greatest_of_earlier_lives.max(greatest);
         faults
