@@ -135,15 +135,51 @@ fn set(connection: &mut TcpTarget, which: usize) -> Reply {
     connection.call(&["SET", &format!("key:{which}"), &value_of(which)])
 }
 
-/// Writes until it is refused: how many were taken, and the refusal.
-fn write_until_refused(connection: &mut TcpTarget, first: usize) -> (usize, String) {
-    for which in first..WRITES_MAX {
-        match set(connection, which) {
-            Reply::Simple(_) => {}
-            Reply::Error(error) => {
-                return (which, String::from_utf8_lossy(&error).into_owned());
+/// What became of writing until the disk was full.
+struct Full {
+    /// The first key that was not acknowledged.
+    next: usize,
+    /// How a write is refused now.
+    error: String,
+    /// With `always` a reply is owed to the write that met the full disk. A server may
+    /// refuse it, or hold the reply back until the write is on the disk.
+    held: Option<TcpTarget>,
+}
+
+impl Full {
+    /// After the disk has recovered: the reply that was held back.
+    fn take_held(&mut self) {
+        let Some(mut connection) = self.held.take() else { return };
+        connection.set_patience(RECOVERY);
+        let reply = connection.reply().expect("the reply comes when the disk has recovered");
+        println!("the reply that was held back: {}", resp::excerpt(&reply));
+        if reply == b"+OK\r\n" {
+            assert_there(&mut connection, self.next..self.next + 1);
+        }
+    }
+}
+
+/// Writes until that is not acknowledged.
+fn write_until_full(server: &ServerProcess, first: usize) -> Full {
+    let mut connection = server.connect();
+    connection.set_patience(Duration::from_secs(2));
+    for next in first..WRITES_MAX {
+        let request = encode(&["SET", &format!("key:{next}"), &value_of(next)]);
+        connection.send(&request).expect("it takes requests");
+        match connection.reply() {
+            Ok(reply) if reply == b"+OK\r\n" => {}
+            Ok(reply) => {
+                let error = String::from_utf8_lossy(&reply).trim_start_matches('-').to_owned();
+                return Full { next, error, held: None };
             }
-            other => panic!("key:{which}: {other:?}"),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                // Whoever comes now is refused.
+                let reply = server.connect().call(&["SET", "probe", "x"]);
+                let error = reply.text().unwrap_or_else(|| panic!("{reply:?}"));
+                let error = String::from_utf8_lossy(error).into_owned();
+                return Full { next, error, held: Some(connection) };
+            }
+            Err(error) => panic!("key:{next}: {error}"),
         }
     }
     panic!("{WRITES_MAX} writes fit");
@@ -210,8 +246,9 @@ fn on_a_full_disk_reads_go_on_and_nothing_acknowledged_is_lost_by_kill_9() {
     let Reply::Integer(token) = lock else { panic!("{lock:?}") };
     connection.call(&["SET", "short", "x", "PX", "2000"]);
     disk.put_ballast();
-    let (taken, error) = write_until_refused(&mut connection, 0);
-    assert_misconf(&error);
+    let full = write_until_full(&server, 0);
+    assert_misconf(&full.error);
+    let taken = full.next;
     assert!(taken > 100, "{taken} writes are few for the room there is");
     assert_eq!(info(&mut connection, "aof_last_write_status"), "err");
 
@@ -267,12 +304,14 @@ fn writes_are_taken_again_when_there_is_room_again() {
         let mut taken = 0;
         for time in 1..=2 {
             disk.put_ballast();
-            let (next, error) = write_until_refused(&mut connection, taken);
-            assert_misconf(&error);
+            let mut full = write_until_full(&server, taken);
+            assert_misconf(&full.error);
+            let next = full.next;
             println!("time {time}: {} were taken", next - taken);
             disk.remove_ballast();
             let after = until_taken(&mut connection, next);
             println!("time {time}: taken again after {after:?}");
+            full.take_held();
             assert_there(&mut connection, 0..=next);
             assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
             taken = next + 1;

@@ -17,7 +17,7 @@ mod support;
 
 use std::thread;
 
-use kill::rounds::{Plan, Tamper, run};
+use kill::rounds::{Cut, Plan, Summary, Tamper, run};
 use kill::state::{Deadline, History, HoldState, Kind, State};
 use kill::subject::{Fsync, Subject};
 use kill::verify::{
@@ -63,7 +63,7 @@ fn kill(fsync: Fsync, rounds: usize) {
         seed: seed + lane as u64,
         name: format!("kill-{}-{lane}", fsync.name()),
         ballast_keys: 10_000,
-        cut_bytes: 0,
+        cut: Cut::Nothing,
         tamper: None,
     };
     let faults: Vec<String> = thread::scope(|scope| {
@@ -105,7 +105,7 @@ fn rounds_without_kill(rounds: usize, tamper: Option<Tamper>) -> Plan {
         seed,
         name: name.replace(['(', ')'], ""),
         ballast_keys: 100,
-        cut_bytes: 0,
+        cut: Cut::Nothing,
         tamper,
     }
 }
@@ -215,28 +215,53 @@ fn whatever_somebody_does_behind_everybodys_back_is_reported() {
     }
 }
 
-#[test]
-fn a_journal_that_lost_its_end_is_reported() {
+/// Rounds of redis-server, with the end cut off its journal after each kill;
+/// nothing, where it is not installed.
+fn rounds_of_cut_journals(fsync: Fsync, cut: Cut) -> Option<Result<Summary, String>> {
     if !program::is_installed("redis-server", "Debian: redis-server") {
-        return;
+        return None;
     }
     let plan = Plan {
         subject: Subject::Redis,
-        fsync: Fsync::Always,
-        rounds: 4,
+        fsync,
+        rounds: 6,
         kills: true,
+        // Odd: no rewrite by itself.
         seed: 1,
-        name: "kill-planted".to_owned(),
+        name: format!("kill-cut-{}", fsync.name()),
         ballast_keys: 100,
-        cut_bytes: 20_000,
+        cut,
         tamper: None,
     };
-    let fault = run(&plan).expect_err("what was acknowledged is not there");
+    let done = run(&plan);
+    let kept = std::env::temp_dir().join(format!("tollgate-{}-{}", plan.name, std::process::id()));
+    assert_eq!(kept.exists(), done.is_err(), "the directory of a fault is kept");
+    if done.is_err() {
+        std::fs::remove_dir_all(kept).expect("it is ours");
+    }
+    Some(done)
+}
+
+#[test]
+fn with_always_a_journal_that_lost_its_end_is_reported() {
+    let Some(done) = rounds_of_cut_journals(Fsync::Always, Cut::Bytes(2_000)) else { return };
+    let fault = done.expect_err("what was acknowledged is not there");
     println!("{fault}");
-    assert!(fault.contains("lost: ") || fault.contains("disagree: "), "{fault}");
-    let kept = std::env::temp_dir().join(format!("tollgate-kill-planted-{}", std::process::id()));
-    assert!(kept.exists(), "the directory of a fault is kept");
-    std::fs::remove_dir_all(kept).expect("it is ours");
+    assert!(fault.contains("\nlost: ") || fault.contains("\ndisagree: "), "{fault}");
+}
+
+#[test]
+fn with_everysec_a_journal_may_have_lost_its_end_and_no_more() {
+    let Some(done) = rounds_of_cut_journals(Fsync::EverySecond, Cut::Bytes(2_000)) else { return };
+    let summary =
+        done.unwrap_or_else(|fault| panic!("a few writes are less than a second: {fault}"));
+    println!("{summary}");
+    assert!(summary.with_losses > 0, "nothing was lost: {summary}");
+    let Some(done) = rounds_of_cut_journals(Fsync::EverySecond, Cut::WholeRound) else { return };
+    let fault = done.expect_err("what is two seconds old is not there");
+    println!("{fault}");
+    // The fifth round is the first that is long enough.
+    assert!(fault.contains("\nround 5 of 6") && fault.contains("\nlost: "), "{fault}");
 }
 
 const NOW_MS: u64 = 1_900_000_000_000;

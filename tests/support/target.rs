@@ -52,6 +52,11 @@ impl TcpTarget {
         Ok(TcpTarget { stream, input: Vec::new(), consumed: 0 })
     }
 
+    /// A reply that takes longer than this counts as missing.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("it is not zero");
+    }
+
     /// Sends one request and decodes its reply.
     pub(crate) fn call(&mut self, args: &[&str]) -> resp::Reply {
         self.send(&encode(args)).expect("the server takes a request");

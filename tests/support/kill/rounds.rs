@@ -46,12 +46,21 @@ pub(crate) struct Plan {
     /// Part of the directory's name.
     pub(crate) name: String,
     pub(crate) ballast_keys: usize,
-    /// Bytes to cut off the journal after each kill: a fault that must be found.
-    pub(crate) cut_bytes: u64,
+    /// What is cut off the journal after each kill: a fault that must be found.
+    pub(crate) cut: Cut,
     /// What somebody does to the data of the first client behind everybody's back,
     /// in the third round or as soon as there is something to do it to: another fault
     /// that must be found.
     pub(crate) tamper: Option<Tamper>,
+}
+
+/// What is missing at the end of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Nothing,
+    Bytes(u64),
+    /// All that was added since the server started.
+    WholeRound,
 }
 
 pub(crate) type Tamper = fn(&Record) -> Vec<Vec<String>>;
@@ -67,7 +76,7 @@ pub(crate) struct Summary {
     in_starts: usize,
     clean_ends: usize,
     /// Rounds after which something younger than the time allowed was missing.
-    with_losses: usize,
+    pub(crate) with_losses: usize,
     loading: Duration,
     journal_bytes: u64,
     /// How often the clients have heard each kind of answer.
@@ -202,13 +211,17 @@ impl Lane<'_> {
             20..40 => Some(self.rng.u64(0..load_ms)),
             _ => None,
         };
+        let lengths: BTreeMap<PathBuf, u64> =
+            journal_files(&self.dir).into_iter().map(|it| (it.clone(), size(&it))).collect();
         let (ended, was_rewriting) = self.live(load_ms, rewrite_before_ms, end)?;
         self.summary.in_rewrites += usize::from(was_rewriting && end == End::Kill);
         self.summary.clean_ends += usize::from(end == End::Shutdown);
         self.summary.acknowledged +=
             self.clients.iter().map(Client::acknowledged_in_life).sum::<usize>();
 
-        self.cut()?;
+        if end == End::Kill {
+            self.cut(&lengths)?;
+        }
         while self.rng.u32(..100) < 20 {
             let after = Duration::from_millis(self.rng.u64(0..60));
             self.summary.in_starts += 1;
@@ -421,17 +434,20 @@ impl Lane<'_> {
         until_ended(&mut server)
     }
 
-    /// The planted fault: the end of the journal is gone.
-    fn cut(&self) -> Result<(), String> {
-        if self.plan.cut_bytes == 0 {
-            return Ok(());
-        }
+    /// The planted fault: the end of the journal is gone. The files had these lengths
+    /// at the beginning of the round.
+    fn cut(&self, lengths: &BTreeMap<PathBuf, u64>) -> Result<(), String> {
         let files = journal_files(&self.dir);
         let last = files.iter().filter(|it| it.to_string_lossy().ends_with(".incr.aof")).max();
         let Some(last) = last else { return Ok(()) };
+        let length = match self.plan.cut {
+            Cut::Nothing => return Ok(()),
+            Cut::Bytes(bytes) => size(last).saturating_sub(bytes),
+            Cut::WholeRound => lengths.get(last).copied().unwrap_or(0),
+        };
         let failed = |error: std::io::Error| error.to_string();
         let file = OpenOptions::new().write(true).open(last).map_err(failed)?;
-        file.set_len(size(last).saturating_sub(self.plan.cut_bytes)).map_err(failed)
+        file.set_len(length).map_err(failed)
     }
 }
 
