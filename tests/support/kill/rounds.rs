@@ -78,6 +78,7 @@ pub(crate) struct Summary {
     /// Rounds after which something younger than the time allowed was missing.
     pub(crate) with_losses: usize,
     loading: Duration,
+    journal_files: usize,
     journal_bytes: u64,
     /// How often the clients have heard each kind of answer.
     pub(crate) heard: BTreeMap<String, usize>,
@@ -88,7 +89,7 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{} rounds, {} operations acknowledged, {} kills in a rewrite, {} more in a start, {} \
-             clean ends, {} rounds with allowed losses, {:?} a start, a journal of {} kB",
+             clean ends, {} rounds with allowed losses, {:?} a start, a journal of {} files and {} kB",
             self.rounds,
             self.acknowledged,
             self.in_rewrites,
@@ -96,6 +97,7 @@ impl fmt::Display for Summary {
             self.clean_ends,
             self.with_losses,
             self.loading / (self.rounds.max(1) as u32),
+            self.journal_files,
             self.journal_bytes / 1_000
         )
     }
@@ -104,6 +106,8 @@ impl fmt::Display for Summary {
 /// All rounds of a plan, or what was wrong. Then the directory is kept.
 pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
     let mut folder = Folder::new(&plan.name);
+    // A panic says neither.
+    println!("seed {} in {}", plan.seed, folder.path.display());
     let dir = folder.path.join("data");
     fs::create_dir(&dir).map_err(|error| error.to_string())?;
     let mut lane = Lane::new(plan, dir.clone());
@@ -118,6 +122,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
             tail(&dir)
         )
     })?;
+    lane.summary.journal_files = journal_files(&dir).len();
     lane.summary.journal_bytes = journal_files(&dir).iter().map(|it| size(it)).sum();
     for (kind, count) in lane.clients.iter().flat_map(|client| &client.heard) {
         *lane.summary.heard.entry(kind.clone()).or_default() += count;
@@ -193,7 +198,7 @@ impl Lane<'_> {
             self.shut_down()?;
             self.start()?;
         }
-        self.verify(&vec![0; CLIENTS])
+        self.verify(&[0; CLIENTS])
     }
 
     /// One life of the server and the look at what it has left.
@@ -407,7 +412,7 @@ impl Lane<'_> {
 
     fn start(&mut self) -> Result<(), String> {
         if !self.plan.kills {
-            self.server = Some(tollgate::start());
+            self.server = Some(tollgate::start_with(&["--maxclients", "100"]));
             return Ok(());
         }
         let server = self
