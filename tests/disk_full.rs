@@ -173,10 +173,23 @@ fn write_until_full(server: &ServerProcess, first: usize) -> Full {
                 return Full { next, error, held: None };
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                // Whoever comes now is refused.
-                let reply = server.connect().call(&["SET", "probe", "x"]);
-                let error = reply.text().unwrap_or_else(|| panic!("{reply:?}"));
-                let error = String::from_utf8_lossy(error).into_owned();
+                // That one waits for the disk. All others are answered: reads, and writes
+                // with a refusal.
+                let answer = |request: &[&str]| {
+                    let mut other = server.connect();
+                    other.set_patience(RECOVERY);
+                    other.send(&encode(request)).expect("it takes requests");
+                    let reply = other.reply().unwrap_or_else(|error| {
+                        panic!(
+                            "{request:?} of another client is not answered while key:{next} waits \
+                             for the full disk: {error}"
+                        )
+                    });
+                    String::from_utf8_lossy(&reply).trim_start_matches('-').to_owned()
+                };
+                answer(&["PING"]);
+                answer(&["GET", "key:0"]);
+                let error = answer(&["SET", "probe", "x"]);
                 return Full { next, error, held: Some(connection) };
             }
             Err(error) => panic!("key:{next}: {error}"),
