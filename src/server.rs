@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
 use crate::config::{Config, OptionError};
-pub use crate::reactor::ListenError;
-use crate::reactor::{BindError, Reactor, Role, Stop, connect_options};
+use crate::reactor::{BindError, Reactor, Role, RunError, Stop, connect_options};
+pub use crate::reactor::{KeepError, ListenError};
 
 /// Runs a server in this thread until SHUTDOWN, SIGINT or SIGTERM.
 ///
@@ -29,7 +29,7 @@ pub fn run(config: Config, log_level: LogLevelSource) -> Result<(), ServerError>
     {
         log::warn!("other machines may connect without a password; see bind and requirepass");
     }
-    reactor.run().map_err(ServerError::Poll)?;
+    reactor.run()?;
     log::info!("stopped");
     Ok(())
 }
@@ -135,6 +135,7 @@ impl Builder {
 fn bind(config: Config, role: Role) -> Result<Reactor, StartError> {
     Reactor::bind(config, role).map_err(|error| match error {
         BindError::Listen(error) => StartError::Listen(error),
+        BindError::Keep(error) => StartError::Keep(error),
         BindError::System { what, source } => StartError::System { what, source },
     })
 }
@@ -146,7 +147,7 @@ pub struct Handle {
     addrs: Vec<SocketAddr>,
     stop: Stop,
     /// Taken by whoever joins it.
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: Option<JoinHandle<Result<(), RunError>>>,
 }
 
 impl Handle {
@@ -187,7 +188,7 @@ impl Handle {
             return Err(ServerError::Poll(error));
         }
         match thread.join() {
-            Ok(result) => result.map_err(ServerError::Poll),
+            Ok(result) => result.map_err(ServerError::from),
             Err(_) => Err(ServerError::Panicked),
         }
     }
@@ -208,6 +209,8 @@ pub enum StartError {
     Option(OptionError),
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// The journal, or a file to be loaded, cannot be opened.
+    Keep(KeepError),
     /// The system refuses something else that a server needs.
     System {
         /// To complete "cannot ...".
@@ -222,6 +225,7 @@ impl fmt::Display for StartError {
         match self {
             StartError::Option(error) => error.fmt(out),
             StartError::Listen(error) => error.fmt(out),
+            StartError::Keep(error) => error.fmt(out),
             StartError::System { what, source } => write!(out, "cannot {what}: {source}"),
         }
     }
@@ -231,7 +235,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // Their text is this error's own, so what follows is their source.
-            StartError::Option(_) => None,
+            StartError::Option(_) | StartError::Keep(_) => None,
             StartError::Listen(error) => error.source(),
             StartError::System { source, .. } => Some(source),
         }
@@ -245,8 +249,19 @@ pub enum ServerError {
     Start(StartError),
     /// The system has refused to wait for events.
     Poll(io::Error),
+    /// Data could not be loaded at the start, or not be kept at the end.
+    Keep(KeepError),
     /// Its thread has panicked: a bug.
     Panicked,
+}
+
+impl From<RunError> for ServerError {
+    fn from(error: RunError) -> ServerError {
+        match error {
+            RunError::Poll(error) => ServerError::Poll(error),
+            RunError::Keep(error) => ServerError::Keep(error),
+        }
+    }
 }
 
 impl From<StartError> for ServerError {
@@ -260,6 +275,7 @@ impl fmt::Display for ServerError {
         match self {
             ServerError::Start(error) => error.fmt(out),
             ServerError::Poll(error) => write!(out, "cannot wait for events: {error}"),
+            ServerError::Keep(error) => error.fmt(out),
             ServerError::Panicked => out.write_str("the server's thread has panicked"),
         }
     }
@@ -270,6 +286,7 @@ impl std::error::Error for ServerError {
         match self {
             ServerError::Start(error) => error.source(),
             ServerError::Poll(error) => Some(error),
+            ServerError::Keep(_) => None,
             ServerError::Panicked => None,
         }
     }

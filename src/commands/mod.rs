@@ -119,7 +119,7 @@ pub use crate::keyspace::Discard;
 use crate::keyspace::{Db, Want};
 use crate::protocol::{Args, Reply};
 use arguments::{condition, etag, lifetime, parse, span, ttl, value};
-use command::keys_of;
+pub(crate) use command::keys_of;
 pub use error::CommandError;
 pub use histogram::Histogram;
 pub(crate) use state::Runs;

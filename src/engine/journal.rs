@@ -6,12 +6,8 @@
 //! of a command, and a key that a thousand clients have changed in a turn is written
 //! once.
 
-use std::collections::{HashMap, VecDeque};
-
 use super::Engine;
 use super::effects::Writer;
-use crate::clients::ClientKey;
-use crate::config::FsyncPolicy;
 use crate::protocol::OutBuffer;
 
 /// After so many changed keys a group is sealed although the turn goes on, so that
@@ -42,6 +38,11 @@ impl Groups {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Bytes of all of them.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Their commands, one group after the other.
@@ -87,40 +88,9 @@ pub(super) struct Journal {
     sealed: Groups,
     /// Tokens up to this one may be given.
     tokens_allowed: u64,
-    /// Outputs that wait, in the order of their groups.
-    held: VecDeque<Held>,
-    /// The clients that have such outputs.
-    gates: HashMap<ClientKey, Gate>,
-    /// Clients some of whose output may be sent now.
-    released: Vec<ClientKey>,
-}
-
-/// Output of one client that waits for a group to be durable.
-#[derive(Debug)]
-struct Held {
-    seq: u64,
-    key: ClientKey,
-    id: u64,
-    /// Where it ends in all of the client's output.
-    end: u64,
-}
-
-/// A client with output that waits.
-#[derive(Debug)]
-struct Gate {
-    id: u64,
-    /// What may be sent ends here, in all of the client's output.
-    open_to: u64,
-    /// What has been held back ends here.
-    held_to: u64,
 }
 
 impl Journal {
-    /// What has not been sealed concerns the journal as well.
-    pub(super) fn is_on(&self) -> bool {
-        self.is_on
-    }
-
     /// The next group says anew which tokens may be given.
     pub(super) fn allow_tokens_anew(&mut self) {
         self.tokens_allowed = 0;
@@ -129,7 +99,13 @@ impl Journal {
 
 impl Engine {
     /// Begins to keep a journal: from now on [`Engine::take_groups`] has what changes.
-    pub fn start_journal(&mut self) {
+    ///
+    /// `from_scratch`: its first group says that there is nothing, since the files hold
+    /// something else.
+    ///
+    /// Of a journal that has just been replayed this is to be called before
+    /// [`Engine::end_replay`], so that what ends by itself then is in it.
+    pub fn start_journal(&mut self, from_scratch: bool) {
         if self.journal.is_on {
             return;
         }
@@ -138,7 +114,15 @@ impl Engine {
         self.journal.tokens_allowed = 0;
         self.server.persistence.journaling = true;
         self.follow_journal();
+        if from_scratch {
+            self.keyspace.note_emptiness();
+        }
         self.seal();
+    }
+
+    /// There can be no journal after all.
+    pub fn refuse_journal(&mut self) {
+        self.config.appendonly = false;
     }
 
     /// Keeps no journal any more, and holds nothing back for one.
@@ -160,7 +144,14 @@ impl Engine {
     pub(super) fn follow_journal(&mut self) {
         let is_wanted = self.journal.is_on || self.snapshot_wants_changes();
         self.keyspace.want_dirty(is_wanted);
+        self.track_pending();
         self.update_obstacles();
+    }
+
+    fn track_pending(&mut self) {
+        let next_seq = self.server.persistence.sealed_seq + 1;
+        let is_wanted = self.holds_replies();
+        self.keyspace.dirty().track_pending(is_wanted, next_seq);
     }
 
     /// Seals a group if so much has changed that it should not wait for the turn's
@@ -189,6 +180,7 @@ impl Engine {
         }
         self.snapshot_changes(&dirty);
         self.keyspace.restore_dirty(dirty);
+        self.track_pending();
     }
 
     /// Up to which token the journal is to allow them, if that has to be said now.
@@ -212,6 +204,23 @@ impl Engine {
     pub fn take_groups(&mut self) -> Groups {
         self.seal();
         std::mem::take(&mut self.journal.sealed)
+    }
+
+    /// Ends the turn's group, for whoever does not take it now. Returns how many bytes
+    /// there are to be taken.
+    pub fn seal_groups(&mut self) -> usize {
+        self.seal();
+        self.journal.sealed.len()
+    }
+
+    /// Whether there are groups to be taken.
+    pub fn has_groups(&self) -> bool {
+        !self.journal.sealed.is_empty()
+    }
+
+    /// The number of the last group.
+    pub fn sealed_seq(&self) -> u64 {
+        self.server.persistence.sealed_seq
     }
 
     /// The journal is so far. Replies that have waited for that can be sent; what has
@@ -238,80 +247,10 @@ impl Engine {
 
     // Replies that wait
 
-    /// Whether outputs must not be sent before the groups of this turn are taken.
-    pub fn holds_replies(&self) -> bool {
-        self.server.persistence.gates_replies(self.config.appendfsync)
-    }
-
-    /// Of the clients in `list`, what they have not been sent waits for the groups
-    /// that have been sealed; instead the list has those whose wait is over.
-    pub(super) fn hold_outputs(&mut self, list: &mut Vec<ClientKey>) {
-        let persistence = &self.server.persistence;
-        let seq = persistence.sealed_seq;
-        let is_durable = persistence.durable_seq >= seq || !self.holds_replies();
-        if !is_durable {
-            for key in list.drain(..) {
-                let Some(client) = self.clients.get_mut(key) else { continue };
-                client.output_listed = false;
-                let end = client.output_bytes + client.output.len() as u64;
-                let gate = self.journal.gates.entry(key).or_insert(Gate {
-                    id: client.id,
-                    open_to: client.output_bytes,
-                    held_to: end,
-                });
-                gate.held_to = end;
-                self.journal.held.push_back(Held { seq, key, id: client.id, end });
-            }
-        }
-        list.append(&mut self.journal.released);
-    }
-
-    /// Lets go what has waited for groups that are durable now.
-    fn release(&mut self) {
-        let durable = self.server.persistence.durable_seq;
-        let holds = self.holds_replies();
-        let Journal { held, gates, released, .. } = &mut self.journal;
-        while let Some(front) = held.front()
-            && (front.seq <= durable || !holds)
-        {
-            let Held { key, id, end, .. } = *front;
-            held.pop_front();
-            let Some(gate) = gates.get_mut(&key).filter(|gate| gate.id == id) else { continue };
-            gate.open_to = end;
-            if gate.held_to == end {
-                gates.remove(&key);
-            }
-            if released.last() != Some(&key) {
-                released.push(key);
-            }
-        }
-    }
-
-    /// How many bytes of a client's output may be sent.
+    /// Whether replies wait until their changes are durable.
     #[inline]
-    pub(super) fn open_bytes(&self, key: ClientKey) -> usize {
-        if self.journal.gates.is_empty() { usize::MAX } else { self.open_bytes_of(key) }
-    }
-
-    #[cold]
-    fn open_bytes_of(&self, key: ClientKey) -> usize {
-        let (Some(gate), Some(client)) = (self.journal.gates.get(&key), self.clients.get(key))
-        else {
-            return usize::MAX;
-        };
-        gate.open_to.saturating_sub(client.output_bytes) as usize
-    }
-
-    /// How many clients [`Engine::take_outputs`] names because their wait is over.
-    pub(super) fn released_count(&self) -> usize {
-        self.journal.released.len()
-    }
-
-    /// A client has gone.
-    pub(super) fn forget_gate(&mut self, key: ClientKey) {
-        if !self.journal.gates.is_empty() {
-            self.journal.gates.remove(&key);
-        }
+    pub(super) fn holds_replies(&self) -> bool {
+        self.server.persistence.gates_replies(self.config.appendfsync)
     }
 
     /// What keeps commands from running has changed, perhaps.
@@ -325,10 +264,5 @@ impl Engine {
     pub fn is_journal_idle(&self) -> bool {
         let persistence = &self.server.persistence;
         !self.journal.is_on || persistence.durable_seq >= persistence.sealed_seq
-    }
-
-    /// The policy that the journal is written by.
-    pub fn fsync_policy(&self) -> FsyncPolicy {
-        self.config.appendfsync
     }
 }

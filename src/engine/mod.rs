@@ -9,6 +9,7 @@
 
 mod dispatch;
 mod effects;
+mod gates;
 mod journal;
 mod persistence;
 mod replay;
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::keyspace::{Keyspace, Ticket};
 pub use crate::protocol::Chunks;
 use crate::protocol::RequestBuffer;
+use gates::Gates;
 use journal::Journal;
 pub use journal::{Groups, JournalProgress};
 pub use replay::ReplayError;
@@ -98,6 +100,7 @@ pub struct Engine {
     /// Expired keys are left over from the last slice.
     expiry_left: bool,
     journal: Journal,
+    gates: Gates,
     replayer: Option<Box<Replayer>>,
     walk: Option<Walk>,
     /// How many more timers may fire, and clients be served, in this turn.
@@ -124,6 +127,7 @@ impl Engine {
             next_idle_check: None,
             expiry_left: false,
             journal: Journal::default(),
+            gates: Gates::default(),
             replayer: None,
             walk: None,
             timers_left: config.turn_timers_max,
@@ -220,7 +224,7 @@ impl Engine {
     pub fn disconnect(&mut self, key: ClientKey) {
         unwatch_all(&mut self.keyspace, &mut self.clients, key);
         self.leave_wait(key);
-        self.forget_gate(key);
+        self.gates.forget(key);
         let removed = self.clients.remove(key);
         // The place may be taken again before the list is asked for.
         self.closed.retain(|&closed| closed != key);
@@ -318,14 +322,14 @@ impl Engine {
     /// How many clients [`Engine::take_outputs`] would name.
     #[inline]
     pub fn output_count(&self) -> usize {
-        self.clients.output_count() + self.released_count()
+        self.clients.output_count() + self.gates.released_count()
     }
 
     /// Takes the list of clients with something to send. Give the vector back
     /// with [`Engine::restore_outputs`].
     pub fn take_outputs(&mut self) -> Vec<ClientKey> {
         let mut list = self.clients.take_with_output();
-        self.hold_outputs(&mut list);
+        self.gates.take_released(&mut list);
         list
     }
 
@@ -337,11 +341,10 @@ impl Engine {
     /// What a client has not been sent yet, in pieces, none of which is empty: large
     /// values are not copied. None for an unknown client.
     pub fn output_chunks(&mut self, key: ClientKey) -> Chunks<'_> {
-        let open = self.open_bytes(key);
         match self.clients.get_mut(key) {
             Some(client) => {
                 client.output_listed = false;
-                client.output.chunks().up_to(open)
+                client.output.chunks().up_to(self.gates.open_bytes(key, client.output_bytes))
             }
             None => Chunks::default(),
         }
@@ -351,10 +354,10 @@ impl Engine {
     /// large values are copied (see [`Engine::output_chunks`]). Empty for an unknown
     /// client.
     pub fn output(&mut self, key: ClientKey) -> &[u8] {
-        let open = self.open_bytes(key);
         match self.clients.get_mut(key) {
             Some(client) => {
                 client.output_listed = false;
+                let open = self.gates.open_bytes(key, client.output_bytes);
                 let unsent = client.output.unsent();
                 &unsent[..open.min(unsent.len())]
             }
@@ -369,7 +372,9 @@ impl Engine {
 
     /// Length of [`Engine::output`] in bytes, for whoever does not send it now.
     pub fn sendable_bytes(&self, key: ClientKey) -> usize {
-        self.unsent_bytes(key).min(self.open_bytes(key))
+        self.clients.get(key).map_or(0, |client| {
+            client.output.len().min(self.gates.open_bytes(key, client.output_bytes))
+        })
     }
 
     /// The first `count` bytes of the output have been taken over by whoever
@@ -422,6 +427,8 @@ impl Engine {
     fn apply_config(&mut self) {
         self.keyspace.set_notify(self.config.notify_keyspace_events);
         self.keyspace.set_write_times(self.config.key_write_times);
+        self.follow_journal();
+        self.release();
         self.clients.set_output_limits(self.config.client_output_buffer_limit);
         self.clients.pool.set_max(self.config.buffer_pool_max);
         if self.config.timeout > 0 && self.next_idle_check.is_none() {

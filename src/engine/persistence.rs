@@ -28,6 +28,21 @@ impl Engine {
         Some(kind)
     }
 
+    /// Asks for a rewrite of the journal, as BGREWRITEAOF does.
+    pub fn request_rewrite(&mut self) {
+        self.server.persistence.rewrite.is_requested = true;
+    }
+
+    /// Whether a rewrite is under way or about to be.
+    pub fn is_rewriting(&self) -> bool {
+        self.server.persistence.rewrite.is_active()
+    }
+
+    /// How many keys there are, in all databases.
+    pub fn keys(&self) -> usize {
+        self.keyspace.len()
+    }
+
     fn runs(&mut self, kind: SnapshotKind) -> &mut Runs {
         match kind {
             SnapshotKind::Rewrite => &mut self.server.persistence.rewrite,
@@ -40,16 +55,18 @@ impl Engine {
         let (percentage, size_min) =
             (self.config.auto_aof_rewrite_percentage, self.config.auto_aof_rewrite_min_size);
         let persistence = &mut self.server.persistence;
-        let (current, base) = (persistence.current_bytes, persistence.base_bytes.max(1));
+        let current = persistence.current_bytes;
+        if !persistence.journaling
+            || current <= size_min
+            || percentage == 0
+            || persistence.rewrite.is_active()
+        {
+            return;
+        }
+        let base = persistence.base_bytes.max(1);
         let growth = current.saturating_sub(base).saturating_mul(100) / base;
         let retry_s = persistence.rewrite.retry_s();
-        if persistence.journaling
-            && percentage > 0
-            && current > size_min
-            && growth >= percentage
-            && !persistence.rewrite.is_active()
-            && self.now.unix_s() >= retry_s
-        {
+        if growth >= percentage && self.now.unix_s() >= retry_s {
             log::info!("rewriting the journal, which has grown by {growth} %");
             persistence.rewrite.is_requested = true;
         }

@@ -75,10 +75,9 @@ impl Engine {
         self.walk.is_some()
     }
 
-    /// Gives up the walk.
-    pub fn abandon_snapshot(&mut self) {
-        self.walk = None;
-        self.follow_journal();
+    /// Bytes that [`Engine::walk`] would give now at least.
+    pub fn walk_backlog_bytes(&self) -> usize {
+        self.walk.as_ref().map_or(0, |walk| walk.groups.len())
     }
 
     /// Goes on with the walk, and gives what it has written and whether that is all.

@@ -307,6 +307,7 @@ impl Engine {
         out: &mut OutBuffer,
     ) -> Flow {
         let mark = out.len();
+        let changes = self.keyspace.stats().changes;
         let flow = self.dispatch(key, command, args, out);
         self.settle();
         let client = &mut self.clients[key];
@@ -332,6 +333,11 @@ impl Engine {
         }
         let end = client.output_bytes + out.len() as u64;
         let is_answered = out.len() > mark;
+        if is_answered && self.holds_replies() {
+            let begin = self.clients[key].output_bytes + mark as u64;
+            self.gate_reply(key, command, args, changes, begin);
+        }
+        let client = &self.clients[key];
         self.server.grants.note_answered(
             client.id,
             is_answered.then_some(end),

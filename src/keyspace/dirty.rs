@@ -4,7 +4,10 @@
 //! group is sealed, so a key that a thousand commands have changed meanwhile costs
 //! the journal one record, and the order of the notes does not matter.
 
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Keyspace;
 
@@ -64,6 +67,26 @@ pub(crate) struct Dirty {
     upheavals: Vec<Upheaval>,
     names: Vec<u8>,
     notes: Vec<Note>,
+    pending: Option<Box<Pending>>,
+}
+
+/// Which keys have changed so that the change is not durable yet, for readers who must
+/// not see what may be lost.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The number of the group that is next to be sealed.
+    next_seq: u64,
+    /// The last group in which a key has changed, by the hash of its name.
+    by_hash: HashMap<u64, u64>,
+    /// The same in the order of the groups.
+    order: VecDeque<(u64, u64)>,
+    /// The last group in which whole databases have changed.
+    upheaval_seq: u64,
+}
+
+fn hash(db: usize, name: &[u8]) -> u64 {
+    // Two keys with one hash let a reader wait in vain, and no more.
+    xxh3_64_with_seed(name, db as u64)
 }
 
 impl Dirty {
@@ -75,6 +98,9 @@ impl Dirty {
     }
 
     fn push(&mut self, db: usize, name: &[u8], scope: Scope) {
+        if let Some(pending) = &mut self.pending {
+            pending.note(db, name);
+        }
         let last_start = self.notes.iter().rev().nth(1).map_or(0, |note| note.name_end);
         if let Some(last) = self.notes.last_mut()
             && last.db == db
@@ -91,7 +117,7 @@ impl Dirty {
     pub(super) fn note_flush(&mut self, db: usize) {
         if self.is_wanted {
             self.notes.iter_mut().filter(|note| note.db == db).for_each(|note| note.scope = None);
-            self.upheavals.push(Upheaval::Flush(db));
+            self.push_upheaval(Upheaval::Flush(db));
         }
     }
 
@@ -105,7 +131,45 @@ impl Dirty {
                     db => db,
                 };
             }
-            self.upheavals.push(Upheaval::Swap(a, b));
+            self.push_upheaval(Upheaval::Swap(a, b));
+        }
+    }
+
+    fn push_upheaval(&mut self, upheaval: Upheaval) {
+        self.upheavals.push(upheaval);
+        if let Some(pending) = &mut self.pending {
+            pending.upheaval_seq = pending.next_seq;
+        }
+    }
+
+    /// Whether it is remembered which changes are not durable yet. The next group has
+    /// this number.
+    pub(crate) fn track_pending(&mut self, is_wanted: bool, next_seq: u64) {
+        if !is_wanted {
+            self.pending = None;
+            return;
+        }
+        let pending = self.pending.get_or_insert_default();
+        pending.next_seq = next_seq;
+    }
+
+    /// The last group that has changed a key, if that may not be durable.
+    pub(crate) fn pending_seq(&self, db: usize, name: &[u8]) -> Option<u64> {
+        let pending = self.pending.as_deref()?;
+        let own = pending.by_hash.get(&hash(db, name)).copied();
+        own.max((pending.upheaval_seq > 0).then_some(pending.upheaval_seq))
+    }
+
+    /// Groups up to this one are durable.
+    pub(crate) fn forget_pending(&mut self, durable_seq: u64) {
+        let Some(pending) = &mut self.pending else { return };
+        while let Some(&(seq, hash)) = pending.order.front()
+            && seq <= durable_seq
+        {
+            pending.order.pop_front();
+            if pending.by_hash.get(&hash) == Some(&seq) {
+                pending.by_hash.remove(&hash);
+            }
         }
     }
 
@@ -150,6 +214,15 @@ impl Dirty {
     }
 }
 
+impl Pending {
+    fn note(&mut self, db: usize, name: &[u8]) {
+        let hash = hash(db, name);
+        if self.by_hash.insert(hash, self.next_seq) != Some(self.next_seq) {
+            self.order.push_back((self.next_seq, hash));
+        }
+    }
+}
+
 impl Keyspace {
     /// Whether changes are noted for the journal.
     pub(crate) fn want_dirty(&mut self, is_wanted: bool) {
@@ -163,6 +236,14 @@ impl Keyspace {
     pub(crate) fn restore_dirty(&mut self, mut dirty: Dirty) {
         dirty.clear();
         self.dirty = dirty;
+    }
+
+    /// Notes that all there has been before is gone, for a journal that knows something
+    /// else.
+    pub(crate) fn note_emptiness(&mut self) {
+        for db in 0..self.database_count() {
+            self.dirty.note_flush(db);
+        }
     }
 
     /// What has changed since this was last cleared.

@@ -277,11 +277,14 @@ const NOT_MUTATIONS: &[&str] = &[
     "select",
     // of Dirty
     "clear",
+    "forget_pending",
+    "track_pending",
     // of Keyspace
     "begin_replay",
     "db",
     "dirty",
     "end_replay",
+    "note_emptiness",
     "free_slice",
     "reset_stats",
     "restore_dirty",

@@ -199,6 +199,12 @@ impl<D: Disk> Opening<D> {
         self.done_bytes + self.scanner.as_ref().map_or(0, Scanner::position)
     }
 
+    /// The file that the last group was in.
+    pub fn path(&self) -> &Path {
+        let index = self.index.min(self.files.len().saturating_sub(1));
+        self.files.get(index).map_or(Path::new(""), |file| &file.path)
+    }
+
     /// The next group; `None` at the end. Nothing is changed on the disk.
     ///
     /// # Errors

@@ -50,6 +50,8 @@ pub struct Group<'a> {
     pub commands: &'a [u8],
     /// How many these are.
     pub command_count: u64,
+    /// It has a seal, so it is of this program and not of Redis.
+    pub is_sealed: bool,
 }
 
 /// How a file ends.
@@ -245,6 +247,7 @@ impl<F: DiskFile> Scanner<F> {
             bytes: self.position() - begin,
             commands: &self.buffer[place.range.clone()],
             command_count: place.commands,
+            is_sealed: self.form == Form::Sealed,
         }
     }
 

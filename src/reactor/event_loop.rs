@@ -13,8 +13,9 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::acceptor::{Accepted, Acceptor};
 use super::connection::{Connection, Input};
+use super::keeper::Keeper;
 use super::signals::Signals;
-use super::{Reactor, SIGNALS, Stop, WAKER, clock, freeing, process};
+use super::{Reactor, RunError, SIGNALS, Stop, WAKER, clock, freeing, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
 use crate::engine::{ClientKey, Engine, Environment, Peer, Stage};
@@ -55,6 +56,7 @@ const SHUTDOWN_SILENCE: Duration = Duration::from_secs(1);
 pub(super) struct EventLoop {
     poll: Poll,
     engine: Engine,
+    keeper: Keeper,
     acceptor: Acceptor,
     signals: Option<Signals>,
     stop: Stop,
@@ -98,7 +100,7 @@ struct Stopping {
 
 impl EventLoop {
     pub(super) fn new(reactor: Reactor) -> EventLoop {
-        let Reactor { poll, acceptor, signals, stop, config, clients_max, role } = reactor;
+        let Reactor { poll, acceptor, signals, stop, config, files, clients_max, role } = reactor;
         let environment = Environment {
             seed: random_seed(),
             stopwatch: clock::stopwatch,
@@ -113,10 +115,12 @@ impl EventLoop {
         let log_level = role.sets_log_level().then_some(config.loglevel);
         let reserved = (config.maxclients as usize).min(CONNECTIONS_RESERVED_MAX);
         let now = clock::now();
-        let engine = Engine::new(config, environment, now);
+        let mut engine = Engine::new(config, environment, now);
+        let keeper = Keeper::new(files, stop.waker(), &mut engine, now);
         EventLoop {
             poll,
             engine,
+            keeper,
             acceptor,
             signals,
             stop,
@@ -133,19 +137,20 @@ impl EventLoop {
     }
 
     /// Takes turns until the server has stopped.
-    pub(super) fn run(mut self) -> io::Result<()> {
+    pub(super) fn run(mut self) -> Result<(), RunError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.has_stopped() {
             match self.poll.poll(&mut events, self.timeout()) {
-                Ok(()) => self.turn(&events),
+                Ok(()) => self.turn(&events)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(RunError::Poll(error)),
             }
         }
+        let kept = self.keeper.finish(&mut self.engine);
         for (_, connection) in &mut self.connections {
             connection.finish(&mut self.buffer);
         }
-        Ok(())
+        kept.map_err(RunError::Keep)
     }
 
     /// How long nothing is to be done unless an event comes. mio rounds up to
@@ -165,6 +170,9 @@ impl EventLoop {
             .flatten()
             .min()
             .map(|deadline| deadline.saturating_sub(self.ended_at))
+            .into_iter()
+            .chain(self.keeper.timeout(&self.engine, self.ended_at))
+            .min()
             .map(|sleep| self.shortened_for_the_clock(sleep))
     }
 
@@ -177,7 +185,7 @@ impl EventLoop {
     }
 
     /// One turn.
-    fn turn(&mut self, events: &Events) {
+    fn turn(&mut self, events: &Events) -> Result<(), RunError> {
         // One time for all that happens in this turn: a key cannot expire
         // between two commands of a batch.
         let now = clock::now();
@@ -218,14 +226,16 @@ impl EventLoop {
         // After the input, so that its deadlines and backlog are seen, and
         // before the output, so that whom it wakes is answered in this turn.
         self.engine.tick(now);
-        // A journal is written and made durable here: every output is sent
-        // after this point, so nothing is acknowledged before it is kept.
+        // The journal gets what has changed. Replies that must not be sent before that is
+        // durable stay in the engine until then.
+        self.keeper.turn(&mut self.engine, now, events.is_empty()).map_err(RunError::Keep)?;
         let sent_bytes = self.send_and_close();
         // Last of all, because what lets a client be read again, sending above
         // all, has happened by now.
         self.queue_resumed();
         self.follow_config();
         self.end_turn(sent_bytes, events.iter().count() < EVENTS_MAX);
+        Ok(())
     }
 
     // Events
@@ -447,7 +457,7 @@ impl EventLoop {
                 let input_ended = connection.is_input_ended();
                 self.engine.sent(key, count);
                 if connection.is_writable()
-                    && self.engine.unsent_bytes(key) > 0
+                    && self.engine.sendable_bytes(key) > 0
                     && connection.enter_output_queue()
                 {
                     self.to_write.push(key);

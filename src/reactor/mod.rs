@@ -10,6 +10,7 @@ mod clock;
 mod connection;
 mod event_loop;
 mod freeing;
+mod keeper;
 mod limits;
 mod listener;
 mod process;
@@ -25,6 +26,8 @@ use mio::{Interest, Poll, Token, Waker};
 use crate::config::Config;
 use acceptor::Acceptor;
 use event_loop::EventLoop;
+use keeper::Files;
+pub use keeper::KeepError;
 pub use listener::ListenError;
 pub(crate) use listener::connect_options;
 use signals::Signals;
@@ -69,6 +72,8 @@ pub(crate) struct Reactor {
     signals: Option<Signals>,
     stop: Stop,
     config: Config,
+    /// The journal, and what else is to be loaded.
+    files: Files,
     /// The most that `maxclients` may become.
     clients_max: Option<usize>,
     role: Role,
@@ -82,6 +87,8 @@ impl Reactor {
         let poll = Poll::new().map_err(system("wait for events"))?;
         let registry = poll.registry();
         let waker = Waker::new(registry, WAKER).map_err(system("wait for events"))?;
+        // Before the port is taken: a second server on the same journal never listens.
+        let files = Files::open(&config, role).map_err(BindError::Keep)?;
         let mut listeners = listener::open_all(&config)?;
         for (at, listener) in listeners.iter_mut().enumerate() {
             registry
@@ -102,6 +109,7 @@ impl Reactor {
             signals,
             stop: Stop { requested: Arc::default(), waker: Arc::new(waker) },
             config,
+            files,
             clients_max,
             role,
         })
@@ -125,8 +133,9 @@ impl Reactor {
     /// Serves until SHUTDOWN, a signal or [`Stop::request`].
     ///
     /// # Errors
-    /// Only those of waiting for events, which no client can cause.
-    pub(crate) fn run(self) -> io::Result<()> {
+    /// Those of waiting for events, which no client can cause, and those of what is to
+    /// be loaded at the start or kept at the end.
+    pub(crate) fn run(self) -> Result<(), RunError> {
         EventLoop::new(self).run()
     }
 }
@@ -146,9 +155,22 @@ impl Stop {
         self.waker.wake()
     }
 
+    fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
     fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
     }
+}
+
+/// Why a reactor has stopped by itself.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    /// The system refuses to wait for events.
+    Poll(io::Error),
+    /// Data cannot be loaded or kept.
+    Keep(KeepError),
 }
 
 /// Why a reactor could not be made.
@@ -156,6 +178,8 @@ impl Stop {
 pub(crate) enum BindError {
     /// It cannot listen.
     Listen(ListenError),
+    /// The journal cannot be opened.
+    Keep(KeepError),
     /// The system refuses something else that it needs.
     System {
         /// To complete "cannot ...".

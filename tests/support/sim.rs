@@ -209,8 +209,8 @@ impl Sim {
         for group in groups {
             sim.engine.replay(group).expect("what was journaled can be replayed");
         }
+        sim.engine.start_journal(false);
         sim.engine.end_replay(now);
-        sim.engine.start_journal();
         sim.turn();
         sim
     }

@@ -86,10 +86,7 @@ fn find<'a>(
 }
 
 /// The keys of a request that has as many arguments as its command takes.
-pub(in crate::commands) fn keys_of<'a>(
-    spec: &Spec,
-    args: Args<'a>,
-) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn keys_of<'a>(spec: &Spec, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
     spec.keys
         .iter()
         .filter_map(move |keys| positions(keys, args))

@@ -11,7 +11,7 @@ use super::{Command, CommandError, Context, Group, Outcome, Ran, Spec, TABLE, he
 use crate::glob::{self, Case};
 use crate::protocol::Args;
 pub(super) use categories::{CATEGORIES, categories};
-pub(super) use keys::keys_of;
+pub(crate) use keys::keys_of;
 
 pub(super) static SPEC: Spec = Spec {
     name: "command",

@@ -137,8 +137,6 @@ pub(crate) struct LoadProgress {
     pub(crate) loaded_bytes: u64,
     /// How long it has taken, in milliseconds.
     pub(crate) elapsed_ms: u64,
-    /// Keys that had expired when loading was over.
-    pub(crate) keys_loaded: u64,
 }
 
 impl Persistence {

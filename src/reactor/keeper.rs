@@ -1,0 +1,446 @@
+//! Keeping what the engine has: the journal, snapshots, and loading them at the start.
+//!
+//! All writing is done by threads: one for the journal, and one for a snapshot while
+//! there is one. The loop hands them groups and is told how far they are.
+
+mod copier;
+mod loading;
+mod mail;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Waker;
+
+use super::{Role, clock};
+use crate::clock::Now;
+use crate::config::{Config, FsyncPolicy};
+use crate::engine::{Engine, JournalProgress, SnapshotKind};
+use crate::persist::{FileKind, Header, Location, OpenError, Opening, SnapshotWriter, SystemDisk};
+use copier::Copier;
+use loading::Loading;
+use mail::{Mail, Mailbox};
+use writer::{Reached, Source, Writer};
+
+/// Unless every reply waits for the disk, groups are handed to the writer's thread when
+/// there are so many bytes of them, or after so long: waking a thread in each turn would
+/// cost a tenth of it. If the process is killed, that much more is lost at most.
+const HANDED_BYTES_MIN: usize = 64 << 10;
+const HANDED_EVERY: Duration = Duration::from_millis(5);
+
+/// How many bytes of a snapshot are synced at once.
+const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
+
+/// While clients are served, a walk takes at most one part in so many of the time.
+const WALK_SHARE: u32 = 4;
+
+/// Why a server cannot keep its data, or has not got it. `Display` is one line for its
+/// user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepError(String);
+
+impl fmt::Display for KeepError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for KeepError {}
+
+impl From<OpenError> for KeepError {
+    fn from(error: OpenError) -> KeepError {
+        KeepError(error.to_string())
+    }
+}
+
+/// What a server begins with: files that could be opened.
+pub(super) struct Files {
+    location: Location,
+    journal: Option<Opening<SystemDisk>>,
+    /// What to load besides.
+    load: Option<PathBuf>,
+}
+
+impl Files {
+    /// Locks the journal and finds its files, if there is to be one.
+    pub(super) fn open(config: &Config, role: Role) -> Result<Files, KeepError> {
+        // The program has changed to the directory already.
+        let dir = match role {
+            Role::Program { .. } => PathBuf::from("."),
+            Role::Embedded => PathBuf::from(&config.dir),
+        };
+        let load = (!config.load.is_empty()).then(|| dir.join(&config.load));
+        if let Some(path) = &load
+            && let Err(error) = std::fs::File::open(path)
+        {
+            return Err(KeepError(format!(
+                "option 'load': can't open '{}': {error}",
+                path.display()
+            )));
+        }
+        let location = Location {
+            dir,
+            dir_name: config.appenddirname.clone(),
+            file_name: config.appendfilename.clone(),
+        };
+        let journal = match config.appendonly {
+            true => Some(Opening::new(SystemDisk, location.clone(), clock::now().unix_ms())?),
+            false => None,
+        };
+        Ok(Files { location, journal, load })
+    }
+}
+
+/// The loop's side of all that.
+pub(super) struct Keeper {
+    location: Location,
+    mailbox: Arc<Mailbox>,
+    loading: Option<Loading>,
+    writer: Option<Writer>,
+    reached: Reached,
+    copier: Option<Copier>,
+    /// The walk has ended, and its file has not.
+    is_walked: bool,
+    /// No slice of the walk before then, while clients are served.
+    walk_at: Duration,
+    /// When the writer was last handed something.
+    handed_at: Duration,
+    /// Loading ends when the journal has what was loaded.
+    loads_until_rewritten: bool,
+}
+
+impl Keeper {
+    /// Begins to load what there is, if there is anything.
+    pub(super) fn new(files: Files, waker: Arc<Waker>, engine: &mut Engine, now: Now) -> Keeper {
+        let Files { location, journal, load } = files;
+        let loading = Loading::begin(journal, load, engine, now);
+        Keeper {
+            location,
+            mailbox: Arc::new(Mailbox::new(waker)),
+            loading,
+            writer: None,
+            reached: Reached::default(),
+            copier: None,
+            is_walked: false,
+            walk_at: Duration::ZERO,
+            handed_at: Duration::ZERO,
+            loads_until_rewritten: false,
+        }
+    }
+
+    /// The part of a turn between its requests and its replies. `is_idle`: it had no
+    /// requests.
+    ///
+    /// # Errors
+    /// What was to be loaded cannot be: the server must not go on without it.
+    #[inline]
+    pub(super) fn turn(
+        &mut self,
+        engine: &mut Engine,
+        now: Now,
+        is_idle: bool,
+    ) -> Result<(), KeepError> {
+        if let Some(mail) = self.mailbox.take() {
+            self.take_mail(mail, engine, now)?;
+        }
+        if self.loading.is_some() {
+            return self.load(engine);
+        }
+        if self.writer.is_some() != engine.config().appendonly && !self.loads_until_rewritten {
+            self.follow_option(engine, now);
+        }
+        if let Some(kind) = engine.take_snapshot_request() {
+            self.begin_snapshot(kind, engine, now);
+        }
+        let bytes = engine.seal_groups();
+        if bytes > 0 {
+            self.hand_over_if_due(bytes, engine, now);
+        }
+        if self.copier.is_some() {
+            self.walk(engine, is_idle);
+        }
+        Ok(())
+    }
+
+    /// How long the loop may sleep; `None`: as long as it likes.
+    pub(super) fn timeout(&self, engine: &Engine, ended_at: Duration) -> Option<Duration> {
+        if self.loading.is_some() || self.has_to_walk(engine) {
+            return Some(Duration::ZERO);
+        }
+        let has_groups = self.writer.is_some() && engine.has_groups();
+        has_groups.then(|| (self.handed_at + HANDED_EVERY).saturating_sub(ended_at))
+    }
+
+    /// Ends everything: the journal is whole and durable after this.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn finish(mut self, engine: &mut Engine) -> Result<(), KeepError> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        let groups = engine.take_groups();
+        if !groups.is_empty() {
+            writer.write(groups);
+        }
+        writer.finish().map_err(KeepError)
+    }
+
+    // Loading
+
+    fn load(&mut self, engine: &mut Engine) -> Result<(), KeepError> {
+        let Some(loading) = &mut self.loading else { return Ok(()) };
+        if !loading.step(engine)? {
+            return Ok(());
+        }
+        let Some(loading) = self.loading.take() else { return Ok(()) };
+        let end = loading.end(engine)?;
+        if let Some(journal) = end.journal {
+            self.start_writer(Source::Open(Box::new(journal)), engine)?;
+            engine.start_journal(false);
+            if end.is_foreign {
+                // What has been loaded is not in the journal yet.
+                engine.request_rewrite();
+                self.loads_until_rewritten = true;
+                return Ok(());
+            }
+        }
+        engine.end_replay(clock::now());
+        Ok(())
+    }
+
+    // The journal
+
+    fn start_writer(&mut self, source: Source, engine: &mut Engine) -> Result<(), KeepError> {
+        let policy = engine.config().appendfsync;
+        let writer = Writer::start(source, policy, engine.sealed_seq(), self.mailbox.clone());
+        let writer =
+            writer.map_err(|error| KeepError(format!("no thread for the journal: {error}")))?;
+        self.writer = Some(writer);
+        self.reached = Reached::default();
+        Ok(())
+    }
+
+    /// CONFIG SET appendonly.
+    #[cold]
+    fn follow_option(&mut self, engine: &mut Engine, now: Now) {
+        if let Some(mut writer) = self.writer.take() {
+            self.drop_rewrite(engine);
+            writer.write(engine.take_groups());
+            engine.stop_journal();
+            if let Err(why) = writer.finish() {
+                log::error!("{why}");
+            }
+            log::info!("no journal is kept any more");
+            return;
+        }
+        let opened = Opening::new(SystemDisk, self.location.clone(), now.unix_ms());
+        let started = opened.map_err(KeepError::from).and_then(|opening| {
+            // What it holds is of another time.
+            let is_new = opening.total_bytes() == 0;
+            self.start_writer(Source::Replaced(Box::new(opening)), engine)?;
+            Ok(is_new)
+        });
+        match started {
+            Ok(is_new) => {
+                engine.start_journal(!is_new);
+                engine.request_rewrite();
+                log::info!("a journal is kept from now on");
+            }
+            Err(why) => {
+                log::error!("no journal can be kept: {why}");
+                engine.refuse_journal();
+            }
+        }
+    }
+
+    #[inline]
+    fn hand_over_if_due(&mut self, bytes: usize, engine: &mut Engine, now: Now) {
+        let Some(writer) = &mut self.writer else {
+            // They were for a snapshot.
+            engine.take_groups();
+            return;
+        };
+        let policy = engine.config().appendfsync;
+        writer.follow_policy(policy);
+        let is_due = policy == FsyncPolicy::Always
+            || bytes >= HANDED_BYTES_MIN
+            || now.monotonic.saturating_sub(self.handed_at) >= HANDED_EVERY;
+        if is_due {
+            self.handed_at = now.monotonic;
+            writer.write(engine.take_groups());
+            self.note_progress(engine);
+        }
+    }
+
+    fn hand_over(&mut self, engine: &mut Engine) {
+        engine.seal_groups();
+        if let Some(writer) = &mut self.writer
+            && engine.has_groups()
+        {
+            writer.write(engine.take_groups());
+        }
+    }
+
+    fn note_progress(&mut self, engine: &mut Engine) {
+        let Some(writer) = &self.writer else { return };
+        let reached = &self.reached;
+        engine.note_journal(JournalProgress {
+            written_seq: writer.seq_of(reached.written_seq),
+            durable_seq: writer.seq_of(reached.durable_seq),
+            fault: reached.fault.clone(),
+            unsynced_bytes: writer.unsynced_bytes(reached),
+            current_bytes: reached.current_bytes,
+            base_bytes: reached.base_bytes,
+        });
+    }
+
+    #[cold]
+    fn take_mail(&mut self, mail: Mail, engine: &mut Engine, now: Now) -> Result<(), KeepError> {
+        self.reached = mail.reached;
+        self.note_progress(engine);
+        if let Some(why) = mail.failed {
+            log::error!("no journal can be kept: {why}");
+            self.writer = None;
+            engine.stop_journal();
+            engine.refuse_journal();
+        }
+        match mail.rewrite_begun {
+            Some(Ok(file)) => self.begin_walk(SnapshotKind::Rewrite, file, engine),
+            Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
+            None => {}
+        }
+        match mail.snapshot {
+            Some((SnapshotKind::Rewrite, Ok(base))) => {
+                self.copier = None;
+                if let Some(writer) = &self.writer {
+                    writer.finish_rewrite(base);
+                }
+            }
+            Some((SnapshotKind::Save, Ok(file))) => {
+                self.copier = None;
+                log::info!("wrote {} ({} bytes)", file.path.display(), file.bytes);
+                engine.note_snapshot(SnapshotKind::Save, true);
+            }
+            Some((kind, Err(why))) => self.fail_snapshot(kind, &why, engine),
+            None => {}
+        }
+        match mail.rewrite_finished {
+            Some(Ok(())) => {
+                log::info!("rewrote the journal: {} bytes", self.reached.current_bytes);
+                engine.note_snapshot(SnapshotKind::Rewrite, true);
+                if self.loads_until_rewritten {
+                    self.loads_until_rewritten = false;
+                    engine.end_replay(now);
+                }
+            }
+            Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
+            None => {}
+        }
+        if self.loads_until_rewritten && !engine.is_rewriting() {
+            return Err(KeepError("what was loaded cannot be written to the journal".to_owned()));
+        }
+        Ok(())
+    }
+
+    // Snapshots
+
+    #[cold]
+    fn begin_snapshot(&mut self, kind: SnapshotKind, engine: &mut Engine, now: Now) {
+        match kind {
+            SnapshotKind::Rewrite => {
+                // What has changed before belongs to the files before.
+                self.hand_over(engine);
+                match &self.writer {
+                    Some(writer) => writer.begin_rewrite(now.unix_ms()),
+                    None => engine.note_snapshot(kind, false),
+                }
+            }
+            SnapshotKind::Save => {
+                let path = self.location.dir.join(&engine.config().dbfilename);
+                match create_snapshot(&path, now) {
+                    Ok(file) => self.begin_walk(kind, file, engine),
+                    Err(why) => self.fail_snapshot(kind, &why, engine),
+                }
+            }
+        }
+    }
+
+    fn begin_walk(
+        &mut self,
+        kind: SnapshotKind,
+        file: SnapshotWriter<SystemDisk>,
+        engine: &mut Engine,
+    ) {
+        match Copier::start(kind, file, self.mailbox.clone()) {
+            Ok(copier) => {
+                self.copier = Some(copier);
+                self.is_walked = false;
+                self.hand_over(engine);
+                engine.begin_snapshot(kind);
+            }
+            Err(error) => self.fail_snapshot(kind, &format!("no thread for it: {error}"), engine),
+        }
+    }
+
+    fn fail_snapshot(&mut self, kind: SnapshotKind, why: &str, engine: &mut Engine) {
+        match kind {
+            SnapshotKind::Rewrite => log::error!("the journal was not rewritten: {why}"),
+            SnapshotKind::Save => log::error!("the snapshot was not written: {why}"),
+        }
+        self.copier = None;
+        if kind == SnapshotKind::Rewrite
+            && let Some(writer) = &self.writer
+        {
+            writer.abandon_rewrite();
+        }
+        engine.note_snapshot(kind, false);
+    }
+
+    fn drop_rewrite(&mut self, engine: &mut Engine) {
+        if engine.is_rewriting() {
+            self.fail_snapshot(SnapshotKind::Rewrite, "no journal is kept any more", engine);
+        }
+    }
+
+    fn has_to_walk(&self, engine: &Engine) -> bool {
+        engine.is_walking() && self.copier.as_ref().is_some_and(|copier| !copier.is_full())
+    }
+
+    fn walk(&mut self, engine: &mut Engine, is_idle: bool) {
+        let Some(copier) = &mut self.copier else { return };
+        if !copier.has_room() {
+            // What changes is kept for it meanwhile, but not without end.
+            if engine.walk_backlog_bytes() >= engine.config().append_queue_max {
+                let why = "more has changed than could be written";
+                self.fail_snapshot(SnapshotKind::Save, why, engine);
+            }
+            return;
+        }
+        let begun = clock::monotonic();
+        if self.is_walked || (!is_idle && begun < self.walk_at) {
+            return;
+        }
+        let Some((groups, is_over)) = engine.walk() else { return };
+        copier.write(groups);
+        if is_over {
+            copier.finish();
+            self.is_walked = true;
+        }
+        let ended = clock::monotonic();
+        self.walk_at = ended + ended.saturating_sub(begun) * (WALK_SHARE - 1);
+    }
+}
+
+fn create_snapshot(path: &Path, now: Now) -> Result<SnapshotWriter<SystemDisk>, String> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let Some(name) = name else {
+        return Err(format!("'{}' is no name of a file", path.display()));
+    };
+    let temp = path.with_file_name(format!("temp-{name}"));
+    let created_unix_ms = now.unix_ms();
+    let header = Header { kind: FileKind::Snapshot, sequence: 1, created_unix_ms };
+    SnapshotWriter::create(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
+        .map_err(|fault| fault.to_string())
+}

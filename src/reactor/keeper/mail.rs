@@ -1,0 +1,73 @@
+//! What the threads that write files leave for the loop.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mio::Waker;
+
+use super::writer::Reached;
+use crate::engine::SnapshotKind;
+use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
+
+/// What has happened since the loop last looked.
+#[derive(Default)]
+pub(super) struct Mail {
+    /// How far the journal is.
+    pub(super) reached: Reached,
+    /// Why there is no journal, though there was to be one.
+    pub(super) failed: Option<String>,
+    /// A rewrite has begun or could not.
+    pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
+    /// The new base is the journal's, or could not become so.
+    pub(super) rewrite_finished: Option<Result<(), String>>,
+    /// A snapshot is durable, or is given up.
+    pub(super) snapshot: Option<(SnapshotKind, Result<Snapshot, String>)>,
+}
+
+/// Where the threads leave it.
+pub(super) struct Mailbox {
+    mail: Mutex<Mail>,
+    is_full: AtomicBool,
+    waker: Arc<Waker>,
+}
+
+impl Mailbox {
+    pub(super) fn new(waker: Arc<Waker>) -> Mailbox {
+        Mailbox { mail: Mutex::default(), is_full: AtomicBool::new(false), waker }
+    }
+
+    /// Leaves something that the loop will find when it next looks.
+    pub(super) fn leave(&self, change: impl FnOnce(&mut Mail)) {
+        change(&mut self.lock());
+        self.is_full.store(true, Ordering::Release);
+    }
+
+    /// The same, and wakes the loop.
+    pub(super) fn post(&self, change: impl FnOnce(&mut Mail)) {
+        self.leave(change);
+        self.wake();
+    }
+
+    /// Wakes the loop.
+    pub(super) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("the loop cannot be woken: {error}");
+        }
+    }
+
+    /// What has been left since this was last called, if anything.
+    pub(super) fn take(&self) -> Option<Mail> {
+        if !self.is_full.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        let mut mail = self.lock();
+        let reached = mail.reached.clone();
+        Some(mem::replace(&mut *mail, Mail { reached, ..Mail::default() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        // Each change is one assignment, so there is nothing half done in it.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,321 @@
+//! The thread that writes the journal and makes it durable.
+//!
+//! The loop hands it groups and goes on. Whatever has come while it was syncing is
+//! written and synced together next, so that a thousand clients share one sync.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::mail::{Mail, Mailbox};
+use crate::config::FsyncPolicy;
+use crate::engine::Groups;
+use crate::persist::{Counted, Journal, OpenError, Opening, Snapshot, SystemDisk};
+
+/// With `everysec`, the longest time from a sync to the next one.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// How long after a fault it is tried again whether the disk works.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// How many orders are taken before what they bring is written.
+const ORDERS_MAX: usize = 4_096;
+
+/// How often a stopping writer tries to write what is left on a disk that fails.
+const LAST_ATTEMPTS: usize = 10;
+
+/// What the thread is told.
+enum Order {
+    /// Write these.
+    Groups(Groups),
+    /// This is the policy from now on.
+    Policy(FsyncPolicy),
+    /// Begin a rewrite, at this Unix ms.
+    BeginRewrite(u64),
+    /// The new base is there.
+    FinishRewrite(Snapshot),
+    /// There will be none.
+    AbandonRewrite,
+}
+
+/// What the thread starts with.
+pub(super) enum Source {
+    /// A journal whose files have been loaded.
+    Open(Box<Journal<SystemDisk>>),
+    /// One whose files are not wanted, but the place that they are in.
+    Replaced(Box<Opening<SystemDisk>>),
+}
+
+/// The loop's end of the thread. Dropping it ends the thread after everything that
+/// it was given is written and durable.
+pub(super) struct Writer {
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+    policy: FsyncPolicy,
+    /// Bytes that it has been given in all.
+    given_bytes: u64,
+    /// The engine's number of the group before the first one.
+    seq_before: u64,
+}
+
+/// How far the thread is, by its own numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reached {
+    pub(super) written_seq: u64,
+    pub(super) durable_seq: u64,
+    /// Bytes that have come in all, less those that are not durable.
+    pub(super) done_bytes: u64,
+    pub(super) base_bytes: u64,
+    pub(super) current_bytes: u64,
+    pub(super) fault: Option<String>,
+}
+
+impl Writer {
+    /// Starts the thread. `seq_before` is the number of the engine's last group.
+    pub(super) fn start(
+        source: Source,
+        policy: FsyncPolicy,
+        seq_before: u64,
+        mailbox: Arc<Mailbox>,
+    ) -> io::Result<Writer> {
+        let (sender, orders) = channel();
+        let work = move || match open(source) {
+            Ok(journal) => Work {
+                journal,
+                policy,
+                synced_at: Instant::now(),
+                orders,
+                mailbox,
+                received_bytes: 0,
+                received_groups: 0,
+            }
+            .run(),
+            Err(why) => {
+                mailbox.post(|mail| mail.failed = Some(why.to_string()));
+                Err(why.to_string())
+            }
+        };
+        let thread = thread::Builder::new().name("tollgate-aof".to_owned()).spawn(work)?;
+        let orders = Some(sender);
+        Ok(Writer { orders, thread: Some(thread), policy, given_bytes: 0, seq_before })
+    }
+
+    fn order(&self, order: Order) {
+        // A thread that has ended has said why.
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(order);
+        }
+    }
+
+    pub(super) fn write(&mut self, groups: Groups) {
+        self.given_bytes += groups.len() as u64;
+        self.order(Order::Groups(groups));
+    }
+
+    pub(super) fn follow_policy(&mut self, policy: FsyncPolicy) {
+        if policy != self.policy {
+            self.policy = policy;
+            self.order(Order::Policy(policy));
+        }
+    }
+
+    pub(super) fn begin_rewrite(&self, unix_ms: u64) {
+        self.order(Order::BeginRewrite(unix_ms));
+    }
+
+    pub(super) fn finish_rewrite(&self, base: Snapshot) {
+        self.order(Order::FinishRewrite(base));
+    }
+
+    pub(super) fn abandon_rewrite(&self) {
+        self.order(Order::AbandonRewrite);
+    }
+
+    /// The engine's number of a group that the thread counts so.
+    pub(super) fn seq_of(&self, counted: u64) -> u64 {
+        self.seq_before + counted
+    }
+
+    /// Bytes that are not durable yet.
+    pub(super) fn unsynced_bytes(&self, reached: &Reached) -> usize {
+        self.given_bytes.saturating_sub(reached.done_bytes) as usize
+    }
+
+    /// Waits until all that it was given is durable.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(super) fn finish(mut self) -> Result<(), String> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), String> {
+        self.orders = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err("the journal's thread has panicked".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Err(why) = self.join() {
+            log::error!("{why}");
+        }
+    }
+}
+
+fn open(source: Source) -> Result<Journal<SystemDisk>, OpenError> {
+    match source {
+        Source::Open(journal) => Ok(*journal),
+        Source::Replaced(opening) => opening.finish().map(|(journal, _)| journal),
+    }
+}
+
+struct Work {
+    journal: Journal<SystemDisk>,
+    policy: FsyncPolicy,
+    synced_at: Instant,
+    orders: Receiver<Order>,
+    mailbox: Arc<Mailbox>,
+    received_bytes: u64,
+    received_groups: u64,
+}
+
+impl Work {
+    fn run(mut self) -> Result<(), String> {
+        self.follow(self.policy);
+        self.report(true);
+        loop {
+            let first = match self.due_in() {
+                None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(time) => self.orders.recv_timeout(time),
+            };
+            match first {
+                Ok(order) => self.take(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            for _ in 0..ORDERS_MAX {
+                let Ok(order) = self.orders.try_recv() else { break };
+                self.take(order);
+            }
+            let durable_seq = self.journal.progress().durable_seq;
+            let had_fault = self.journal.fault().is_some();
+            self.work();
+            let is_news = self.journal.progress().durable_seq > durable_seq
+                || self.journal.fault().is_some() != had_fault;
+            self.report(is_news);
+        }
+        self.end()
+    }
+
+    fn follow(&mut self, policy: FsyncPolicy) {
+        self.policy = policy;
+        self.journal.set_counted(match policy {
+            FsyncPolicy::No => Counted::Written,
+            FsyncPolicy::Always | FsyncPolicy::EverySec => Counted::Synced,
+        });
+    }
+
+    fn is_unsynced(&self) -> bool {
+        self.journal.progress().unsynced_bytes > 0
+    }
+
+    /// When there is something to do although nothing comes; `None`: never.
+    fn due_in(&self) -> Option<Duration> {
+        if self.journal.fault().is_some() {
+            return Some(RETRY_AFTER);
+        }
+        let is_waiting = self.policy == FsyncPolicy::EverySec && self.is_unsynced();
+        is_waiting.then(|| SYNC_EVERY.saturating_sub(self.synced_at.elapsed()))
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Groups(groups) => {
+                let ends = groups.ends().to_vec();
+                self.received_bytes += groups.len() as u64;
+                self.received_groups += ends.len() as u64;
+                self.journal.append(groups.into_bytes(), ends, self.received_groups);
+            }
+            Order::Policy(policy) => self.follow(policy),
+            Order::BeginRewrite(unix_ms) => {
+                // What has come before belongs to the files before.
+                self.work();
+                let begun = self.journal.begin_rewrite(unix_ms);
+                let begun = begun.map_err(|fault| fault.to_string());
+                self.mailbox.post(|mail| mail.rewrite_begun = Some(begun));
+            }
+            Order::FinishRewrite(base) => {
+                let finished = self.journal.finish_rewrite(&base);
+                if finished.is_err() {
+                    self.journal.abandon_rewrite();
+                }
+                let finished = finished.map_err(|fault| fault.to_string());
+                self.report(false);
+                self.mailbox.post(|mail| mail.rewrite_finished = Some(finished));
+            }
+            Order::AbandonRewrite => self.journal.abandon_rewrite(),
+        }
+    }
+
+    /// Writes what has come, and syncs if it is time.
+    fn work(&mut self) {
+        let had_fault = self.journal.fault().is_some();
+        self.journal.write();
+        let is_time = match self.policy {
+            FsyncPolicy::Always => true,
+            FsyncPolicy::EverySec => self.synced_at.elapsed() >= SYNC_EVERY,
+            FsyncPolicy::No => false,
+        };
+        if had_fault || (is_time && self.is_unsynced()) {
+            self.journal.sync();
+            self.synced_at = Instant::now();
+        }
+        match self.journal.fault() {
+            Some(fault) if !had_fault => log::error!("the journal cannot be written: {fault}"),
+            None if had_fault => log::info!("the journal can be written again"),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Says how far it is, and wakes the loop if that is news to somebody.
+    fn report(&self, is_news: bool) {
+        let progress = self.journal.progress();
+        let reached = Reached {
+            written_seq: progress.written_seq,
+            durable_seq: progress.durable_seq,
+            done_bytes: self.received_bytes - progress.queued_bytes - progress.unsynced_bytes,
+            base_bytes: progress.base_bytes,
+            current_bytes: progress.base_bytes + progress.incr_bytes,
+            fault: self.journal.fault().map(|fault| fault.cause.clone()),
+        };
+        let set = |mail: &mut Mail| mail.reached = reached;
+        if is_news { self.mailbox.post(set) } else { self.mailbox.leave(set) }
+    }
+
+    /// Nothing more will come: what there is has to be durable.
+    fn end(mut self) -> Result<(), String> {
+        for attempt in 0..LAST_ATTEMPTS {
+            if attempt > 0 {
+                thread::sleep(RETRY_AFTER);
+            }
+            self.journal.write();
+            if self.policy != FsyncPolicy::No {
+                self.journal.sync();
+            }
+            if self.journal.fault().is_none() {
+                return Ok(());
+            }
+        }
+        let progress = self.journal.progress();
+        let lost = progress.queued_bytes + progress.unsynced_bytes;
+        let fault = self.journal.fault().map_or_else(String::new, ToString::to_string);
+        Err(format!("the last {lost} bytes of the journal are not durable: {fault}"))
+    }
+}
