@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::home::{Fault, Home, Location};
+use super::home::{Fault, Home, LOCK_NAME, Location};
 use super::journal::{Found, Journal};
 use super::manifest::{Manifest, ManifestError, Role};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
@@ -99,7 +99,8 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::InUse { dir } => {
-                write!(f, "the journal in {} belongs to another running server", dir.display())
+                let lock = dir.join(LOCK_NAME);
+                write!(f, "another running server holds the lock {}", lock.display())
             }
             OpenError::Disk(fault) => fault.fmt(f),
             OpenError::Manifest { path, error } => write!(f, "{}, {error}", path.display()),

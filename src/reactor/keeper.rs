@@ -67,11 +67,14 @@ pub(super) struct Files {
 impl Files {
     /// Locks the journal and finds its files, if there is to be one.
     pub(super) fn open(config: &Config, role: Role) -> Result<Files, KeepError> {
-        // The program has changed to the directory already.
+        // The program has changed to the directory already. Messages name all of it.
         let dir = match role {
-            Role::Program { .. } => PathBuf::from("."),
-            Role::Embedded => PathBuf::from(&config.dir),
+            Role::Program { .. } => std::env::current_dir(),
+            Role::Embedded => std::path::absolute(&config.dir),
         };
+        let dir = dir.map_err(|error| {
+            KeepError(format!("option 'dir': no way to '{}': {error}", config.dir))
+        })?;
         let load = (!config.load.is_empty()).then(|| dir.join(&config.load));
         if let Some(path) = &load
             && let Err(error) = std::fs::File::open(path)
@@ -427,6 +430,9 @@ impl Keeper {
         if is_over {
             copier.finish();
             self.is_walked = true;
+            // The new base shows what has changed by now, so the journal has to have all
+            // of it before the base counts.
+            self.hand_over(engine);
         }
         let ended = clock::monotonic();
         self.walk_at = ended + ended.saturating_sub(begun) * (WALK_SHARE - 1);

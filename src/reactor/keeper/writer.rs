@@ -252,16 +252,32 @@ impl Work {
                 self.mailbox.post(|mail| mail.rewrite_begun = Some(begun));
             }
             Order::FinishRewrite(base) => {
-                let finished = self.journal.finish_rewrite(&base);
+                let finished = self.finish_rewrite(&base);
                 if finished.is_err() {
                     self.journal.abandon_rewrite();
                 }
-                let finished = finished.map_err(|fault| fault.to_string());
                 self.report(false);
                 self.mailbox.post(|mail| mail.rewrite_finished = Some(finished));
             }
             Order::AbandonRewrite => self.journal.abandon_rewrite(),
         }
+    }
+
+    /// Makes a new base the journal's. It shows keys as they were when the walk came by,
+    /// with changes of groups that have come by now: without these, a restart would find
+    /// some keys as they were later than others.
+    fn finish_rewrite(&mut self, base: &Snapshot) -> Result<(), String> {
+        self.journal.write();
+        self.sync();
+        match self.journal.fault() {
+            Some(fault) => Err(fault.to_string()),
+            None => self.journal.finish_rewrite(base).map_err(|fault| fault.to_string()),
+        }
+    }
+
+    fn sync(&mut self) {
+        self.journal.sync();
+        self.synced_at = Instant::now();
     }
 
     /// Writes what has come, and syncs if it is time.
@@ -274,8 +290,7 @@ impl Work {
             FsyncPolicy::No => false,
         };
         if had_fault || (is_time && self.is_unsynced()) {
-            self.journal.sync();
-            self.synced_at = Instant::now();
+            self.sync();
         }
         match self.journal.fault() {
             Some(fault) if !had_fault => log::error!("the journal cannot be written: {fault}"),
@@ -307,7 +322,7 @@ impl Work {
             }
             self.journal.write();
             if self.policy != FsyncPolicy::No {
-                self.journal.sync();
+                self.sync();
             }
             if self.journal.fault().is_none() {
                 return Ok(());

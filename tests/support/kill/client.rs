@@ -132,7 +132,8 @@ impl Client {
 
     fn add(&mut self, key: String, kind: Kind) {
         let state = if kind == Kind::Rate { State::Rate { taken: 0 } } else { State::Absent };
-        let history = History::new(kind, self.record.sent, state);
+        // A key that is new now has not been there at any time before.
+        let history = History::new(kind, 0, state);
         self.record.keys.insert(key, history);
     }
 
