@@ -555,3 +555,6 @@ fn add_incr<D: Disk>(
     *last_incr = sequence;
     Ok(NewFile { file, name, bytes: bytes.len() as u64 })
 }
+
+#[cfg(test)]
+mod tests;

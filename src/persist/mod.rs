@@ -11,6 +11,7 @@
 //! becomes a [`Journal`], which goes on writing it. A [`SnapshotWriter`] writes the base
 //! of a rewrite, or a backup.
 
+mod check;
 mod disk;
 mod groups;
 mod home;
@@ -24,6 +25,7 @@ mod simulated;
 mod snapshot;
 mod walk;
 
+pub use check::{BadPlace, Fixed, Report, check, fix};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use groups::{FileKind, Header, SEAL_BYTES, seal};
 pub use home::{Fault, Location};

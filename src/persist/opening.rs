@@ -234,6 +234,18 @@ impl<D: Disk> Opening<D> {
         self.index + 1 == self.files.len()
     }
 
+    /// Whether no group stands in the files behind this one. There can be such files: one
+    /// that was to be the next, when listing it failed so late that it may be listed and
+    /// may be not, and this one was gone on with.
+    fn is_end(&self) -> Result<bool, OpenError> {
+        for file in &self.files[self.index + 1..] {
+            if file.role != Role::Incr || !has_no_groups(&self.home.disk, &file.path)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn open_file(&mut self) -> Result<Scanner<D::File>, OpenError> {
         let file = &self.files[self.index];
         let path = file.path.clone();
@@ -274,8 +286,10 @@ impl<D: Disk> Opening<D> {
         match end {
             End::Whole => {}
             // Nobody has been told that what cannot be read there was durable.
-            End::Torn { at, reason } if self.is_last() && file.role == Role::Incr => {
+            End::Torn { at, reason } if file.role == Role::Incr && self.is_end()? => {
                 self.torn = Some((at, reason));
+                self.files.truncate(self.index + 1);
+                self.is_last_ours = self.has_sums && at > 0;
             }
             End::Torn { at, reason } => {
                 let path = file.path.clone();
@@ -286,7 +300,7 @@ impl<D: Disk> Opening<D> {
                 return Err(OpenError::Damaged { path, at, reason, behind });
             }
         }
-        self.done_bytes += file.bytes;
+        self.done_bytes += self.files[self.index].bytes;
         self.scanner = None;
         self.index += 1;
         Ok(())
@@ -300,10 +314,16 @@ impl<D: Disk> Opening<D> {
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
         while self.next()?.is_some() {}
         let (current, cut_tail) = self.ready_last_file()?;
+        for file in &self.files {
+            // What the last process has written and not synced is about to be built
+            // upon. That need not be in the last file only, see `is_end`.
+            let opened = self.home.disk.open(&file.path, false);
+            let mut opened = opened.map_err(Fault::of("open", &file.path))?;
+            opened.sync_data().map_err(Fault::of("sync", &file.path))?;
+        }
         for file in &mut self.manifest.files {
-            let chained = self.files.iter().find(|chained| chained.name == file.name);
-            let bytes = chained.map_or(u64::MAX, |chained| chained.bytes);
-            if bytes == 0 {
+            let is_used = |used: &ChainFile| used.name == file.name && used.bytes > 0;
+            if !self.files.iter().any(is_used) {
                 file.role = Role::History;
             }
         }
@@ -341,8 +361,6 @@ impl<D: Disk> Opening<D> {
             last.bytes = at;
             cut_tail = Some(CutTail { path: path.clone(), at, bytes, reason, kept });
         }
-        // What the last process has written and not synced is about to be built upon.
-        file.sync_data().map_err(Fault::of("sync", path))?;
         let is_usable = self.is_last_ours && last.bytes > 0;
         Ok((is_usable.then(|| (file, last.name.clone(), last.bytes)), cut_tail))
     }
@@ -358,14 +376,19 @@ fn refuse_unlisted<D: Disk>(home: &Home<D>) -> Result<(), OpenError> {
             continue;
         }
         let path = home.path(&name);
-        let file = home.disk.open(&path, false).map_err(Fault::of("open", &path))?;
-        let scanned = Scanner::new(file, PIECE_BYTES).and_then(|mut scanner| scanner.step());
-        match scanned.map_err(Fault::of("read", &path))? {
-            Step::End(End::Whole | End::Torn { at: 0, .. }) => {}
-            _ => return Err(OpenError::Unlisted { path }),
+        if !has_no_groups(&home.disk, &path)? {
+            return Err(OpenError::Unlisted { path });
         }
     }
     Ok(())
+}
+
+/// Whether a file is one that was just begun: at most a header.
+fn has_no_groups<D: Disk>(disk: &D, path: &Path) -> Result<bool, Fault> {
+    let file = disk.open(path, false).map_err(Fault::of("open", path))?;
+    let scanned = Scanner::new(file, PIECE_BYTES).and_then(|mut scanner| scanner.step());
+    let step = scanned.map_err(Fault::of("read", path))?;
+    Ok(matches!(step, Step::End(End::Whole | End::Torn { at: 0, .. })))
 }
 
 /// Copies what stands from `at` on into a file of its own beside `path`, durably, and

@@ -107,7 +107,8 @@ pub struct Scanner<F> {
     start: usize,
     walk: Walk,
     groups: u64,
-    is_complete: bool,
+    /// Something was passed over, so that nobody can say how many groups there were.
+    has_skipped: bool,
     end: Option<End>,
 }
 
@@ -161,7 +162,7 @@ impl<F: DiskFile> Scanner<F> {
             start: 0,
             walk: Walk::default(),
             groups: 0,
-            is_complete: false,
+            has_skipped: false,
             end: None,
         };
         while (scanner.filled as u64) < len.min(HEADER_BYTES_MAX as u64) {
@@ -254,6 +255,7 @@ impl<F: DiskFile> Scanner<F> {
     /// Goes on at an offset where a group begins, after damage.
     pub(super) fn resume(&mut self, offset: u64) {
         self.end = None;
+        self.has_skipped = true;
         (self.buffer_at, self.filled, self.start) = (offset, 0, 0);
         // What is read from here on are groups, whatever the beginning was.
         self.form = Form::Sealed;
@@ -306,8 +308,7 @@ impl<F: DiskFile> Scanner<F> {
         }
         let groups = groups::parse_end(&self.buffer[range.clone()])?;
         let at = self.buffer_at + range.start as u64;
-        self.is_complete = true;
-        if groups != self.groups {
+        if groups != self.groups && !self.has_skipped {
             return Some(End::Damaged { at, reason: WRONG_END, behind: None });
         }
         if self.position() < self.len {
@@ -470,4 +471,4 @@ impl<F: DiskFile> Scanner<F> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,0 +1,305 @@
+//! Looks through one file, says what is wrong with it, and mends what can be.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, DiskFile, append_all};
+use super::groups::{FileKind, Header, end_command, push_sealed};
+use super::home::{Fault, LOCK_NAME, dir_of};
+use super::opening::{free_name, keep_aside};
+use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
+
+/// Groups that are read between two calls of a progress callback.
+const GROUPS_PER_REPORT: u64 = 4096;
+/// Bytes that are collected before they are written.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// The first bad place of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadPlace {
+    /// Its offset, behind the last group that is whole.
+    pub at: u64,
+    /// What is wrong there.
+    pub reason: &'static str,
+    /// Something that had been whole is damaged. Otherwise the file is torn: what
+    /// stands from there on is the rest of a write that was cut off.
+    pub is_damage: bool,
+    /// Groups that are whole behind it.
+    pub groups_behind: u64,
+    /// Bytes from there on that belong to no whole group.
+    pub lost_bytes: u64,
+}
+
+/// What there is in a file. `Display` says it in a few lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Groups that are whole, up to the first bad place.
+    pub groups: u64,
+    /// Commands in them.
+    pub commands: u64,
+    /// The first bad place; `None` if the file is whole.
+    pub bad: Option<BadPlace>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { path, origin, bytes, groups, commands, bad } = self;
+        write!(f, "{}: ", path.display())?;
+        match origin {
+            Origin::Journal(Header { kind: FileKind::Snapshot, .. }) => f.write_str("snapshot"),
+            Origin::Journal(header) => {
+                write!(f, "journal, {} {}", header.kind.word(), header.sequence)
+            }
+            Origin::Redis => f.write_str("append-only file of Redis, without sums"),
+            Origin::Unknown => f.write_str("unknown origin"),
+        }?;
+        writeln!(f, ", {bytes} bytes")?;
+        let Some(bad) = bad else {
+            return write!(f, "whole: {groups} groups, {commands} commands");
+        };
+        let BadPlace { at, reason, is_damage, groups_behind, lost_bytes } = bad;
+        let verdict = if *is_damage { "damaged" } else { "torn" };
+        writeln!(f, "{verdict} at offset {at}: {reason}")?;
+        writeln!(f, "whole before it: {groups} groups, {commands} commands")?;
+        write!(f, "whole behind it: {groups_behind} groups; lost: {lost_bytes} bytes")
+    }
+}
+
+/// What [`fix`] has done. `Display` says it in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fixed {
+    /// The file is whole.
+    Nothing,
+    /// The file was cut.
+    Cut {
+        /// Where.
+        at: u64,
+        /// Where what was cut off is now; `None` if that was nothing.
+        kept: Option<PathBuf>,
+    },
+    /// The whole groups were written into a new file, which has taken its place.
+    Rebuilt {
+        /// How many.
+        groups: u64,
+        /// Where the old file is now.
+        kept: PathBuf,
+    },
+}
+
+impl fmt::Display for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fixed::Nothing => f.write_str("nothing was changed"),
+            Fixed::Cut { at, kept: None } => write!(f, "cut at offset {at}"),
+            Fixed::Cut { at, kept: Some(kept) } => {
+                write!(f, "cut at offset {at}; what was cut off is in {}", kept.display())
+            }
+            Fixed::Rebuilt { groups, kept } => {
+                let kept = kept.display();
+                write!(f, "rebuilt with {groups} whole groups; the old file is {kept}")
+            }
+        }
+    }
+}
+
+/// Looks through a file. `progress` is told now and then how many of how many bytes are
+/// done.
+///
+/// # Errors
+/// What the disk says.
+pub fn check<D: Disk>(
+    disk: &D,
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, Fault> {
+    look_through(disk, path, progress, &mut |_| Ok(()))
+}
+
+/// Mends a file, so that it can be loaded. A torn one is cut behind its last whole group.
+/// Of one that is damaged, or is a base or snapshot, the whole groups go into a new file
+/// that takes its place; the old one gets the ending `.damaged`. Nothing is thrown away.
+///
+/// A file of Redis has no sums, so nothing behind its first bad place can be trusted: it
+/// is cut there.
+///
+/// Where the machine stops between the two renamings of the end, the file is missing,
+/// and the new one is beside it with the ending `.fixed`.
+///
+/// # Errors
+/// What the disk says; also if a running server has the file's journal.
+pub fn fix<D: Disk>(
+    disk: &D,
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Report, Fixed), Fault> {
+    let _lock = lock_journal_of(disk, path)?;
+    let report = check(disk, path, progress)?;
+    let Some(bad) = report.bad else { return Ok((report, Fixed::Nothing)) };
+    if report.origin == Origin::Unknown && bad.is_damage && bad.groups_behind == 0 {
+        // Somebody's file, but hardly one of ours: not to be touched.
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, bad.reason);
+        return Err(Fault::new("mend", path, &error));
+    }
+    // A file whose beginning says nothing is taken for what its name says.
+    let header = match report.origin {
+        Origin::Journal(header) => Some(header),
+        Origin::Redis => None,
+        Origin::Unknown if bad.groups_behind == 0 => None,
+        Origin::Unknown => Some(header_by_name(path)),
+    };
+    let fixed = match header {
+        Some(header) if bad.is_damage || header.kind.has_end() => {
+            rebuild(disk, path, header, progress)?
+        }
+        _ => cut(disk, path, bad.at)?,
+    };
+    Ok((report, fixed))
+}
+
+/// Goes through all whole groups of a file.
+fn look_through<D: Disk>(
+    disk: &D,
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+    each: &mut dyn FnMut(Group<'_>) -> Result<(), Fault>,
+) -> Result<Report, Fault> {
+    let file = disk.open(path, false).map_err(Fault::of("open", path))?;
+    let mut scanner = Scanner::new(file, PIECE_BYTES).map_err(Fault::of("read", path))?;
+    let bytes = scanner.len();
+    let (origin, path_kept) = (scanner.origin(), path.to_path_buf());
+    let mut report = Report { path: path_kept, origin, bytes, groups: 0, commands: 0, bad: None };
+    let mut count = 0;
+    loop {
+        let position = scanner.position();
+        match scanner.next().map_err(Fault::of("read", path))? {
+            Scanned::Group(group) => {
+                match &mut report.bad {
+                    None => {
+                        report.groups += 1;
+                        report.commands += group.command_count;
+                    }
+                    Some(bad) => bad.groups_behind += 1,
+                }
+                each(group)?;
+                count += 1;
+                if count % GROUPS_PER_REPORT == 0 {
+                    progress(position, bytes);
+                }
+            }
+            Scanned::End(end) => {
+                let (at, reason, behind) = match end {
+                    End::Whole => break,
+                    End::Torn { at, reason } => (at, reason, None),
+                    End::Damaged { at, reason, behind } => (at, reason, behind),
+                };
+                let is_damage = matches!(end, End::Damaged { .. });
+                let bad = report.bad.get_or_insert(BadPlace {
+                    at,
+                    reason,
+                    is_damage,
+                    groups_behind: 0,
+                    lost_bytes: 0,
+                });
+                bad.lost_bytes += behind.unwrap_or(bytes) - at;
+                match behind {
+                    Some(behind) => scanner.resume(behind),
+                    None => break,
+                }
+            }
+        }
+    }
+    progress(bytes, bytes);
+    Ok(report)
+}
+
+/// Keeps a running server and a repair of its files apart; `None` if the file is in no
+/// journal's directory.
+fn lock_journal_of<D: Disk>(disk: &D, path: &Path) -> Result<Option<D::Lock>, Fault> {
+    let lock_path = dir_of(path).join(LOCK_NAME);
+    if disk.open(&lock_path, false).is_err() {
+        return Ok(None);
+    }
+    match disk.lock(&lock_path).map_err(Fault::of("lock", &lock_path))? {
+        Some(lock) => Ok(Some(lock)),
+        None => {
+            let error = std::io::Error::new(
+                std::io::ErrorKind::ResourceBusy,
+                "a running server has this journal",
+            );
+            Err(Fault::new("lock", &lock_path, &error))
+        }
+    }
+}
+
+fn cut<D: Disk>(disk: &D, path: &Path, at: u64) -> Result<Fixed, Fault> {
+    let mut file = disk.open(path, true).map_err(Fault::of("open", path))?;
+    let kept = keep_aside(disk, &file, path, at)?;
+    file.truncate(at).map_err(Fault::of("cut", path))?;
+    file.sync_data().map_err(Fault::of("sync", path))?;
+    Ok(Fixed::Cut { at, kept })
+}
+
+/// Writes the whole groups of a file into a new one, each with the seal that its new
+/// offset asks for.
+fn rebuild<D: Disk>(
+    disk: &D,
+    path: &Path,
+    header: Header,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Fixed, Fault> {
+    let new_path = free_name(disk, path, "fixed")?;
+    let new = &new_path;
+    let mut file = disk.create(new).map_err(Fault::of("create", new))?;
+    let mut buffer = Vec::new();
+    let mut written = 0;
+    let mut groups = 0;
+    push_sealed(&mut buffer, 0, &header.command());
+    look_through(disk, path, progress, &mut |group| {
+        let offset = written + buffer.len() as u64;
+        push_sealed(&mut buffer, offset, group.commands);
+        groups += 1;
+        if buffer.len() >= BUFFER_BYTES {
+            append_all(&mut file, &buffer).map_err(Fault::of("write", new))?;
+            written += buffer.len() as u64;
+            buffer.clear();
+        }
+        Ok(())
+    })?;
+    if header.kind.has_end() {
+        let offset = written + buffer.len() as u64;
+        push_sealed(&mut buffer, offset, &end_command(groups));
+    }
+    append_all(&mut file, &buffer).map_err(Fault::of("write", new))?;
+    file.sync_data().map_err(Fault::of("sync", new))?;
+    let dir = dir_of(path);
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+    let kept = free_name(disk, path, "damaged")?;
+    disk.rename(path, &kept).map_err(Fault::of("rename", path))?;
+    disk.rename(new, path).map_err(Fault::of("rename", new))?;
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+    Ok(Fixed::Rebuilt { groups, kept })
+}
+
+/// What a file should say of itself by its name: `NAME.3.incr.aof`. Otherwise it is a
+/// snapshot.
+fn header_by_name(path: &Path) -> Header {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut words = name.rsplit('.').skip(1);
+    let kind = match words.next() {
+        Some("incr") => FileKind::Incr,
+        Some("base") => FileKind::Base,
+        _ => FileKind::Snapshot,
+    };
+    let sequence = words.next().and_then(|word| word.parse().ok());
+    let sequence = if kind == FileKind::Snapshot { 0 } else { sequence.unwrap_or(0) };
+    Header { kind, sequence, created_unix_ms: 0 }
+}
+
+#[cfg(test)]
+mod tests;

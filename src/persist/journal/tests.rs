@@ -1,0 +1,507 @@
+//! What a journal claims to be durable is compared with what is there after a crash,
+//! for disks that fail in all the ways that [`Faults`] knows.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::persist::scanner::tests::push_command;
+use crate::persist::{CommandReader, CutTail, Faults, Location, OpenError, Opening, SimulatedDisk};
+
+fn location() -> Location {
+    Location { dir: "/data".into(), dir_name: "aof".into(), file_name: "a.aof".into() }
+}
+
+fn new_disk() -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    disk.create_dir(Path::new("/data")).expect("the disk is sound");
+    disk.sync_dir(Path::new("/")).expect("the disk is sound");
+    disk
+}
+
+/// A group says which one it is and has a length that depends on that.
+fn group(number: u64) -> Vec<u8> {
+    let filler = vec![b'x'; (number * 37 % 200) as usize];
+    let mut out = Vec::new();
+    push_command(&mut out, &[b"SET", number.to_string().as_bytes(), &filler]);
+    out
+}
+
+/// What has been loaded: the number of the last group whose effect is there. Panics
+/// unless they all are.
+fn load(opening: &mut Opening<SimulatedDisk>) -> Result<u64, OpenError> {
+    let mut reader = CommandReader::default();
+    let (mut based, mut last) = (0, 0);
+    while let Some(found) = opening.next()? {
+        let mut rest = found.commands;
+        let args = reader.next(&mut rest).expect("a group has a command");
+        let number = std::str::from_utf8(&args[1]).ok().and_then(|text| text.parse().ok());
+        let number: u64 = number.expect("groups are numbered");
+        if &args[0] == b"BASE" {
+            assert_eq!((based, last), (0, 0), "a base comes first");
+            based = number;
+        } else {
+            assert!(number > last, "{number} comes after {last}");
+            assert!(number <= last.max(based) + 1, "{number} comes after {last} and {based}");
+            assert_eq!(found.commands, group(number));
+            last = number;
+        }
+    }
+    Ok(last.max(based))
+}
+
+/// A server's life with a journal on a disk that is not reliable.
+struct Life {
+    disk: SimulatedDisk,
+    journal: Option<Journal<SimulatedDisk>>,
+    /// The number of the last group that was sent, and of the last one sent before the
+    /// process began.
+    sent: u64,
+    begun: u64,
+    /// The last that must be there after a crash.
+    promised: u64,
+    base: Option<SnapshotWriter<SimulatedDisk>>,
+    finished: Option<Snapshot>,
+}
+
+impl Life {
+    fn new() -> Life {
+        let disk = new_disk();
+        let (journal, base, finished) = (None, None, None);
+        Life { disk, journal, sent: 0, begun: 0, promised: 0, base, finished }
+    }
+
+    /// Opens the journal and compares what is in it with what was promised.
+    fn open(&mut self) -> Result<Option<CutTail>, OpenError> {
+        let mut opening = Opening::new(self.disk.clone(), location(), 1)?;
+        let loaded = load(&mut opening)?;
+        assert!(loaded >= self.promised, "{loaded} are there of {}", self.promised);
+        assert!(loaded <= self.sent, "{loaded} are there, {} were sent", self.sent);
+        let (journal, cut) = opening.finish()?;
+        // What nobody was promised and is there all the same stays there from now on.
+        (self.sent, self.begun, self.promised) = (loaded, loaded, loaded);
+        self.journal = Some(journal);
+        Ok(cut)
+    }
+
+    fn append(&mut self, count: u64) {
+        let Some(journal) = &mut self.journal else { return };
+        let (mut groups, mut ends) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            self.sent += 1;
+            groups.extend(group(self.sent));
+            ends.push(groups.len());
+        }
+        journal.append(groups, ends, self.sent - self.begun);
+    }
+
+    fn note_progress(&mut self) {
+        if let Some(journal) = &self.journal {
+            let progress = journal.progress();
+            assert!(progress.durable_seq <= progress.written_seq);
+            let durable = self.begun + progress.durable_seq;
+            assert!(durable <= self.sent);
+            self.promised = self.promised.max(durable);
+        }
+    }
+
+    fn write(&mut self) -> bool {
+        let is_well = self.journal.as_mut().is_some_and(Journal::write);
+        self.note_progress();
+        is_well
+    }
+
+    fn sync(&mut self) -> bool {
+        let is_well = self.journal.as_mut().is_some_and(Journal::sync);
+        self.note_progress();
+        is_well
+    }
+
+    fn begin_rewrite(&mut self) {
+        self.finished = None;
+        self.base = self.journal.as_mut().and_then(|journal| journal.begin_rewrite(2).ok());
+        self.note_progress();
+    }
+
+    /// Writes all of the base: the effects of everything sent so far.
+    fn write_base(&mut self) {
+        let Some(mut base) = self.base.take() else { return };
+        let mut all = Vec::new();
+        push_command(&mut all, &[b"BASE", self.sent.to_string().as_bytes()]);
+        let ends = [all.len()];
+        self.finished = base.write(&all, &ends).and_then(|()| base.finish()).ok();
+    }
+
+    fn finish_rewrite(&mut self) {
+        if let (Some(journal), Some(base)) = (&mut self.journal, &self.finished)
+            && journal.finish_rewrite(base).is_ok()
+        {
+            self.finished = None;
+        }
+    }
+
+    fn end_process(&mut self, end: impl FnOnce(&SimulatedDisk)) {
+        end(&self.disk);
+        (self.journal, self.base, self.finished) = (None, None, None);
+    }
+
+    /// With a disk that is sound again everything becomes durable, soon.
+    fn heal(&mut self) {
+        self.disk.set_faults(Faults::default());
+        // Each may meet what the last fault has left, and mends it.
+        for _ in 0..2 {
+            self.write();
+            self.sync();
+        }
+        if let Some(journal) = &self.journal {
+            assert_eq!(journal.fault(), None);
+            assert_eq!(self.promised, self.sent);
+            let progress = journal.progress();
+            assert_eq!((progress.queued_bytes, progress.unsynced_bytes), (0, 0));
+        }
+    }
+}
+
+fn random_faults(rng: &mut fastrand::Rng, disk: &SimulatedDisk) -> Faults {
+    let counts = disk.counts();
+    let mut range = |from: u64| {
+        let start = from + rng.u64(..8);
+        start..start + rng.u64(1..4)
+    };
+    let (operations, appends, syncs) =
+        (range(counts.operations), range(counts.appends), range(counts.syncs));
+    let mut faults = Faults::default();
+    match rng.u8(..7) {
+        0 => faults.operations = operations,
+        1 => faults.appends = appends,
+        2 => faults.syncs = syncs,
+        3 => faults.append_bytes_max = Some(rng.usize(1..100)),
+        4 => faults.room_bytes = Some(rng.u64(..2000)),
+        5 => faults.read_only = true,
+        _ => {}
+    }
+    if rng.u8(..4) == 0 {
+        faults.append_bytes_max = Some(rng.usize(1..100));
+    }
+    faults
+}
+
+#[test]
+fn what_was_durable_is_there_after_any_faults_and_crashes() {
+    let base_seed = 0x5eed;
+    for seed in base_seed..base_seed + 400 {
+        // Shown when the test fails.
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut life = Life::new();
+        for _ in 0..rng.usize(20..200) {
+            if life.journal.is_none() && life.open().is_err() {
+                // Only the disk may keep it from opening, never what is in the files.
+                // If the very first sync fails, what the cache shows of the last
+                // process's groups may not be on the disk, and nobody can tell.
+                life.disk.crash(rng.u64(..));
+                life.open().expect("the journal is whole");
+            }
+            match rng.u8(..32) {
+                0..8 => life.append(rng.u64(1..6)),
+                8..16 => _ = life.write(),
+                16..22 => _ = life.sync(),
+                22 => life.begin_rewrite(),
+                23 => life.write_base(),
+                24 => life.finish_rewrite(),
+                25 if rng.bool() => {
+                    life.journal.as_mut().into_iter().for_each(Journal::abandon_rewrite);
+                    (life.base, life.finished) = (None, None);
+                }
+                25..29 => {
+                    let faults = random_faults(&mut rng, &life.disk);
+                    life.disk.set_faults(faults);
+                }
+                29 => life.heal(),
+                30 => life.end_process(|disk| disk.crash(rng.u64(..))),
+                // A process that ends after a failed sync and before it has cut the file
+                // leaves groups that can be read and are not on the disk. The next one
+                // cannot know; only when the machine ends with it are they gone.
+                _ if life.journal.as_ref().is_some_and(|journal| journal.is_lost) => {
+                    life.end_process(|disk| disk.crash(rng.u64(..)));
+                }
+                _ => life.end_process(SimulatedDisk::kill),
+            }
+        }
+        if life.journal.is_some() {
+            life.heal();
+        }
+        life.end_process(|disk| disk.crash(seed));
+        life.open().expect("the journal is whole");
+    }
+}
+
+/// Everything that a journal does, once.
+fn script(life: &mut Life) {
+    life.append(3);
+    life.write();
+    life.sync();
+    life.append(2);
+    life.write();
+    life.begin_rewrite();
+    life.append(2);
+    life.write();
+    life.write_base();
+    life.append(1);
+    life.write();
+    life.sync();
+    life.finish_rewrite();
+    life.append(2);
+    life.write();
+    life.sync();
+    life.begin_rewrite();
+    life.write_base();
+    life.finish_rewrite();
+    life.append(1);
+    life.write();
+    life.sync();
+}
+
+#[test]
+fn any_operation_may_fail_or_be_the_last() {
+    let mut sound = Life::new();
+    sound.open().expect("the disk is sound");
+    script(&mut sound);
+    assert_eq!(sound.promised, sound.sent);
+    let operations = sound.disk.counts().operations;
+    assert!(operations > 60, "{operations}");
+    for first in 0..operations {
+        for count in [1, 2, 5, u64::MAX / 2] {
+            for end in 0..3 {
+                println!("{count} operations fail from number {first} on, end {end}");
+                let mut life = Life::new();
+                life.disk
+                    .set_faults(Faults { operations: first..first + count, ..Faults::default() });
+                if life.open().is_ok() {
+                    script(&mut life);
+                }
+                match end {
+                    0 => life.heal(),
+                    1 => {}
+                    _ => life.end_process(SimulatedDisk::kill),
+                }
+                let seed = first * 31 + count;
+                life.end_process(|disk| disk.crash(seed));
+                life.open().expect("the journal is whole");
+                // And it goes on from there.
+                script(&mut life);
+                assert_eq!(life.promised, life.sent);
+                life.end_process(|disk| disk.crash(seed));
+                life.open().expect("the journal is whole");
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_that_count_when_written_survive_the_process() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.set_counted(Counted::Written);
+    life.append(5);
+    assert!(life.write());
+    assert_eq!(life.promised, 5);
+    assert_eq!(life.journal.as_ref().expect("it is open").progress().unsynced_bytes, 0);
+    life.end_process(SimulatedDisk::kill);
+    life.open().expect("the journal is whole");
+    assert_eq!(life.sent, 5);
+}
+
+#[test]
+fn a_journal_has_one_owner() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    let second = Opening::new(life.disk.clone(), location(), 1).err();
+    assert_eq!(second, Some(OpenError::InUse { dir: "/data/aof".into() }));
+    life.journal = None;
+    life.open().expect("the lock was given back");
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_kept() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(4);
+    life.write();
+    life.sync();
+    life.end_process(SimulatedDisk::kill);
+    let path = PathBuf::from("/data/aof/a.aof.1.incr.aof");
+    let bytes = life.disk.read(&path).expect("there is a file");
+    for _ in 0..2 {
+        life.disk.put(&path, &bytes[..bytes.len() - 1]);
+        life.promised = 3;
+        let cut = life.open().expect("the rest is whole").expect("something was cut");
+        let group = group(4).len() + 28;
+        assert_eq!(cut.at as usize, bytes.len() - group);
+        assert_eq!(cut.bytes as usize, group - 1);
+        let kept = cut.kept.expect("there was something");
+        assert_eq!(life.disk.read(&kept), Some(bytes[cut.at as usize..bytes.len() - 1].to_vec()));
+        life.end_process(SimulatedDisk::kill);
+        life.sent = 4;
+    }
+    let kept = life.disk.list(Path::new("/data/aof")).expect("it is there");
+    assert_eq!(kept.iter().filter(|name| name.contains(".torn-")).count(), 2);
+}
+
+#[test]
+fn what_a_cut_write_does_not_leave_is_refused() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(4);
+    life.write();
+    life.begin_rewrite();
+    life.append(4);
+    life.write();
+    life.sync();
+    life.end_process(SimulatedDisk::kill);
+    let first = PathBuf::from("/data/aof/a.aof.1.incr.aof");
+    let second = PathBuf::from("/data/aof/a.aof.2.incr.aof");
+    let mut expect = |path: &Path, bytes: &[u8], reason: &str| {
+        let whole = life.disk.read(path).expect("there is a file");
+        life.disk.put(path, bytes);
+        let error = life.open().expect_err(reason);
+        let OpenError::Damaged { path: found, reason: said, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((found.as_path(), *said), (path, reason));
+        life.disk.put(path, &whole);
+    };
+    let (a, b) = {
+        let disk = &sound_bytes(&first, &second);
+        disk.clone()
+    };
+    expect(&first, &a[..a.len() - 1], "the file ends inside a group");
+    expect(&first, b"", "the file is empty");
+    expect(&first, &b, "the file says that it is another one");
+    expect(
+        &second,
+        b"*1\r\n$4\r\nPONG\r\n",
+        "the file is one of Redis, but the files before it are not",
+    );
+    let mut flipped = b.clone();
+    let value = flipped.iter().position(|&byte| byte == b'x').expect("there is a filler");
+    flipped[value] ^= 1;
+    expect(&second, &flipped, "the group's sum is another one");
+    life.open().expect("the journal is whole");
+}
+
+/// The two files of the test above, which are always the same.
+fn sound_bytes(first: &Path, second: &Path) -> (Vec<u8>, Vec<u8>) {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(4);
+    life.write();
+    life.begin_rewrite();
+    life.append(4);
+    life.write();
+    life.sync();
+    let read = |path: &Path| life.disk.read(path).expect("there is a file");
+    (read(first), read(second))
+}
+
+#[test]
+fn files_without_a_list_are_refused() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(1);
+    life.write();
+    life.end_process(SimulatedDisk::kill);
+    life.disk.remove(Path::new("/data/aof/a.aof.manifest")).expect("there is one");
+    let path = PathBuf::from("/data/aof/a.aof.1.incr.aof");
+    assert_eq!(life.open().err(), Some(OpenError::Unlisted { path }));
+    life.disk.put(Path::new("/data/aof/a.aof.manifest"), b"file x seq 1 type z\n");
+    let error = life.open().expect_err("the list is wrong").to_string();
+    assert_eq!(error, "/data/aof/a.aof.manifest, line 1: the type is unknown");
+}
+
+#[test]
+fn the_files_of_redis_are_loaded_and_gone_on_from() {
+    let disk = new_disk();
+    disk.create_dir(Path::new("/data/aof")).expect("the disk is sound");
+    let manifest = b"file a.aof.3.base.aof seq 3 type b\nfile a.aof.7.incr.aof seq 7 type i\n";
+    let mut base = Vec::new();
+    push_command(&mut base, &[b"BASE", b"2"]);
+    for incr in [group(3), Vec::new(), [group(3), b"*3\r\n$3\r\nSE".to_vec()].concat()] {
+        disk.put(Path::new("/data/aof/a.aof.manifest"), manifest);
+        disk.put(Path::new("/data/aof/a.aof.3.base.aof"), &base);
+        disk.put(Path::new("/data/aof/a.aof.7.incr.aof"), &incr);
+        let mut life = Life { disk: disk.clone(), sent: 3, promised: 2, ..Life::new() };
+        let cut = life.open().expect("it is whole");
+        assert_eq!(cut.is_some(), incr.len() > group(3).len());
+        life.append(2);
+        life.write();
+        life.sync();
+        life.end_process(|disk| disk.crash(1));
+        life.open().expect("it is whole");
+        script(&mut life);
+        life.end_process(|disk| disk.crash(1));
+        life.open().expect("it is whole");
+    }
+}
+
+#[test]
+fn a_removed_file_is_noticed() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(1);
+    life.write();
+    life.sync();
+    let path = Path::new("/data/aof/a.aof.1.incr.aof");
+    life.disk.remove(path).expect("it is there");
+    life.append(1);
+    life.write();
+    assert!(!life.sync());
+    assert!(!life.write());
+    let fault = life.journal.as_ref().and_then(Journal::fault).expect("there is one");
+    assert_eq!(fault.path, path);
+    assert_eq!(life.promised, 1);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_says_why() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(2);
+    life.write();
+    life.sync();
+    life.disk.set_faults(Faults { room_bytes: Some(300), ..Faults::default() });
+    life.append(20);
+    assert!(!life.write());
+    assert!(!life.sync());
+    let fault = life.journal.as_ref().and_then(Journal::fault).expect("there is one");
+    let text = "cannot write /data/aof/a.aof.1.incr.aof: No space left on device (os error 28)";
+    assert_eq!(fault.to_string(), text);
+    assert!(life.promised > 2 && life.promised < 22, "{}", life.promised);
+    life.heal();
+    life.end_process(|disk| disk.crash(1));
+    life.open().expect("it is whole");
+    assert_eq!(life.sent, 22);
+}
+
+#[test]
+fn a_group_larger_than_a_write_goes_through() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    let mut large = Vec::new();
+    push_command(&mut large, &[b"SET", b"k", &vec![b'v'; 3 * FRAME_BYTES]]);
+    let mut small = Vec::new();
+    push_command(&mut small, &[b"DEL", b"k"]);
+    let groups = [&small[..], &large, &small].concat();
+    let ends = vec![small.len(), small.len() + large.len(), groups.len()];
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(groups, ends, 3);
+    assert!(journal.write() && journal.sync());
+    life.end_process(SimulatedDisk::kill);
+    let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+    for expected in [&small, &large, &small] {
+        let found = opening.next().expect("it is whole").expect("there is a group");
+        assert!(found.commands == expected.as_slice());
+    }
+    assert!(opening.next().expect("it is whole").is_none());
+    assert_eq!(opening.loaded_bytes(), opening.total_bytes());
+}
