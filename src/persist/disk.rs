@@ -246,3 +246,6 @@ pub(super) fn read_all(file: &impl DiskFile, max: usize) -> io::Result<Vec<u8>> 
     bytes.truncate(filled);
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,88 @@ impl<D: Disk> Drop for SnapshotWriter<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::persist::groups::FileKind;
+    use crate::persist::{End, Faults, Scanned, Scanner, SimulatedDisk};
+
+    const TEMP: &str = "/temp-dump.aof";
+    const PATH: &str = "/dump.aof";
+
+    fn begin(disk: &SimulatedDisk) -> Result<SnapshotWriter<SimulatedDisk>, Fault> {
+        let header = Header { kind: FileKind::Snapshot, sequence: 0, created_unix_ms: 5 };
+        SnapshotWriter::create(disk.clone(), TEMP.into(), PATH.into(), header, 4096)
+    }
+
+    /// Writes groups of which many are larger than what is collected.
+    fn write(disk: &SimulatedDisk) -> Result<Snapshot, Fault> {
+        let mut writer = begin(disk)?;
+        for round in 0..8 {
+            let one = format!("*1\r\n$1\r\n{round}\r\n");
+            let large = vec![b'x'; 400 * 1024];
+            let head = format!("*1\r\n${}\r\n", large.len());
+            let two = [head.as_bytes(), &large, b"\r\n"].concat();
+            let groups = [one.as_bytes(), &two].concat();
+            writer.write(&groups, &[one.len(), groups.len()])?;
+        }
+        writer.finish()
+    }
+
+    fn groups_in(disk: &SimulatedDisk) -> u64 {
+        let file = disk.open(Path::new(PATH), false).expect("it is there");
+        let mut scanner = Scanner::new(file, 1 << 16).expect("it can be read");
+        let mut groups = 0;
+        loop {
+            match scanner.next().expect("it can be read") {
+                Scanned::Group(_) => groups += 1,
+                Scanned::End(end) => {
+                    assert_eq!(end, End::Whole);
+                    return groups;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_there_whole_or_not_at_all() {
+        let disk = SimulatedDisk::new();
+        let snapshot = write(&disk).expect("the disk is sound");
+        let len = disk.read(Path::new(PATH)).map(|bytes| bytes.len() as u64);
+        assert_eq!((snapshot.groups, Some(snapshot.bytes)), (16, len));
+        let operations = disk.counts().operations;
+        for first in 0..operations {
+            for count in [1, u64::MAX / 2] {
+                let disk = SimulatedDisk::new();
+                disk.put(Path::new(PATH), b"the old one");
+                let operations = first..first + count;
+                disk.set_faults(Faults { operations, ..Faults::default() });
+                let written = write(&disk);
+                disk.crash(first);
+                let bytes = disk.read(Path::new(PATH)).expect("there always is one");
+                if written.is_ok() || bytes != b"the old one" {
+                    assert_eq!(groups_in(&disk), 16);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finished_is_removed() {
+        let disk = SimulatedDisk::new();
+        drop(begin(&disk).expect("the disk is sound"));
+        assert_eq!(disk.read(Path::new(TEMP)), None);
+        assert_eq!(disk.read(Path::new(PATH)), None);
+    }
+
+    #[test]
+    fn it_is_synced_on_the_way() {
+        let disk = SimulatedDisk::new();
+        write(&disk).expect("the disk is sound");
+        // Three times a megabyte, the end, and the directory.
+        assert!(disk.counts().syncs >= 5, "{:?}", disk.counts());
+    }
+}

@@ -1,0 +1,134 @@
+//! The journal on a real disk.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::persist::scanner::tests::push_command;
+use crate::persist::{CommandReader, Fixed, Location, OpenError, Opening, fix};
+
+/// A directory of its own for each test, removed at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(test: &str) -> Directory {
+        let unique = format!("tollgate-persist-{}-{test}", std::process::id());
+        let path = std::env::temp_dir().join(unique);
+        fs::create_dir(&path).expect("it is new");
+        Directory(path)
+    }
+
+    fn location(&self) -> Location {
+        let (dir_name, file_name) = ("appendonlydir".into(), "appendonly.aof".into());
+        Location { dir: self.0.clone(), dir_name, file_name }
+    }
+
+    /// The keys that the journal's groups set.
+    fn loaded(&self) -> Result<Vec<String>, OpenError> {
+        let mut opening = Opening::new(SystemDisk, self.location(), 1)?;
+        let mut reader = CommandReader::default();
+        let mut keys = Vec::new();
+        while let Some(group) = opening.next()? {
+            let mut rest = group.commands;
+            while let Some(args) = reader.next(&mut rest) {
+                keys.push(String::from_utf8_lossy(&args[1]).into_owned());
+            }
+        }
+        opening.finish().map(|_| keys)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn set(key: &str) -> Vec<u8> {
+    let mut group = Vec::new();
+    push_command(&mut group, &[b"SET", key.as_bytes(), b"value"]);
+    group
+}
+
+#[test]
+fn files_do_what_the_journal_needs() {
+    let directory = Directory::new("files");
+    let disk = SystemDisk;
+    let (a, b) = (directory.0.join("a"), directory.0.join("b"));
+    assert_eq!(disk.open(&a, false).err().map(|e| e.kind()), Some(io::ErrorKind::NotFound));
+    let mut file = disk.create(&a).expect("the disk is sound");
+    append_all(&mut file, b"hello world").expect("the disk is sound");
+    file.truncate(5).expect("the disk is sound");
+    append_all(&mut file, b"!").expect("the disk is sound");
+    file.sync_data().expect("the disk is sound");
+    assert_eq!(read_all(&file, 6).expect("it can be read"), b"hello!");
+    assert!(read_all(&file, 5).is_err());
+    assert_eq!(file.len().ok(), Some(6));
+    disk.rename(&a, &b).expect("the disk is sound");
+    disk.sync_dir(&directory.0).expect("the disk is sound");
+    assert_eq!(disk.list(&directory.0).expect("it is there"), ["b"]);
+    assert_eq!(file.has_name().ok(), Some(true));
+    let mut again = disk.open(&b, true).expect("it is there");
+    append_all(&mut again, b"?").expect("the disk is sound");
+    assert_eq!(read_all(&file, 10).expect("it can be read"), b"hello!?");
+    assert_eq!(disk.create(&b).expect("the disk is sound").len().ok(), Some(0));
+    disk.remove(&b).expect("it is there");
+    assert_eq!(file.has_name().ok(), Some(false));
+    assert!(disk.create_dir(&directory.0).is_err());
+}
+
+#[test]
+fn a_lock_is_held_until_it_is_dropped() {
+    let directory = Directory::new("lock");
+    let path = directory.0.join("lock");
+    let lock = SystemDisk.lock(&path).expect("the disk is sound");
+    assert!(lock.is_some());
+    assert!(SystemDisk.lock(&path).expect("the disk is sound").is_none());
+    drop(lock);
+    assert!(SystemDisk.lock(&path).expect("the disk is sound").is_some());
+}
+
+#[test]
+fn a_journal_is_written_rewritten_loaded_and_mended() {
+    let directory = Directory::new("journal");
+    let opening = Opening::new(SystemDisk, directory.location(), 1).expect("it is new");
+    let (mut journal, _) = opening.finish().expect("it is new");
+    let in_use = directory.loaded().expect_err("it is open already").to_string();
+    assert!(in_use.ends_with("belongs to another running server"), "{in_use}");
+    journal.append([set("a"), set("b")].concat(), vec![set("a").len(), 2 * set("a").len()], 2);
+    assert!(journal.write() && journal.sync());
+    let mut base = journal.begin_rewrite(2).expect("the disk is sound");
+    base.write(&set("ab"), &[set("ab").len()]).expect("the disk is sound");
+    journal.append(set("c"), vec![set("c").len()], 3);
+    assert!(journal.write());
+    let base = base.finish().expect("the disk is sound");
+    journal.finish_rewrite(&base).expect("the disk is sound");
+    journal.append(set("d"), vec![set("d").len()], 4);
+    assert!(journal.write() && journal.sync());
+    assert_eq!(journal.progress().durable_seq, 4);
+    drop(journal);
+
+    let dir = directory.location().journal_dir();
+    let mut names = SystemDisk.list(&dir).expect("it is there");
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "appendonly.aof.1.base.aof",
+            "appendonly.aof.2.incr.aof",
+            "appendonly.aof.manifest",
+            "tollgate.lock"
+        ]
+    );
+    assert_eq!(directory.loaded(), Ok(vec!["ab".into(), "c".into(), "d".into()]));
+
+    // Damage in the middle stops the start until it is mended.
+    let path = dir.join("appendonly.aof.2.incr.aof");
+    let mut bytes = fs::read(&path).expect("it is there");
+    let at = bytes.windows(5).position(|window| window == b"value").expect("it is there");
+    bytes[at] ^= 1;
+    fs::write(&path, &bytes).expect("the disk is sound");
+    assert!(matches!(directory.loaded(), Err(OpenError::Damaged { .. })));
+    let (_, fixed) = fix(&SystemDisk, &path, &mut |_, _| {}).expect("it can be mended");
+    assert!(matches!(fixed, Fixed::Rebuilt { groups: 1, .. }));
+    assert_eq!(directory.loaded(), Ok(vec!["ab".into(), "d".into()]));
+}
