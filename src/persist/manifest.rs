@@ -288,7 +288,9 @@ mod tests {
         for _ in 0..500 {
             let len = rng.usize(1..20);
             let name: String = (0..len)
-                .map(|_| if rng.bool() { rng.char('\u{1}'..='\u{ff}') } else { rng.char('a'..'z') })
+                .map(
+                    |_| if rng.bool() { rng.char('\u{1}'..='\u{ff}') } else { rng.char('a'..='z') },
+                )
                 .filter(|letter| *letter != '/')
                 .chain("x".chars())
                 .collect();

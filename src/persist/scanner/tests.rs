@@ -110,7 +110,7 @@ fn scan_from(bytes: &[u8], written: &Written, piece: usize, from: usize) -> (usi
 /// minutes without optimisation: then most scans begin a few groups before it.
 fn scan_start(written: &Written, at: usize) -> usize {
     let before = written.ends.partition_point(|&end| end <= at as u64);
-    if cfg!(debug_assertions) && at % 64 != 0 { before.saturating_sub(3) } else { 0 }
+    if cfg!(debug_assertions) && !at.is_multiple_of(64) { before.saturating_sub(3) } else { 0 }
 }
 
 #[test]
