@@ -83,6 +83,10 @@ pub struct Journal<D: Disk> {
     counted: Counted,
     fault: Option<Fault>,
     rewrite: Option<Rewrite>,
+    /// The files from this number on replace all that are listed, as soon as there is a
+    /// base that goes with them. Until then they are listed as not needed, so that what
+    /// a crash leaves is the old journal.
+    replaces_from: Option<u64>,
     /// The last numbers that were used, or may have been.
     last_incr: u64,
     last_base: u64,
@@ -103,6 +107,8 @@ pub(super) struct Found<D: Disk> {
     /// The file to go on with, its name and its length; a new one if there is none.
     pub(super) current: Option<(D::File, String, u64)>,
     pub(super) now_unix_ms: u64,
+    /// See [`Opening::replace`](super::Opening::replace).
+    pub(super) replaces: bool,
 }
 
 /// A file that has just been listed.
@@ -115,8 +121,9 @@ struct NewFile<D: Disk> {
 impl<D: Disk> Journal<D> {
     /// Goes on with a journal, in a new file if need be.
     pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
-        let Found { home, mut manifest, mut file_bytes, current, now_unix_ms } = found;
+        let Found { home, mut manifest, mut file_bytes, current, now_unix_ms, replaces } = found;
         let mut last_incr = manifest.last_sequence(Role::Incr);
+        let replaces_from = replaces.then_some(last_incr + 1);
         let last_base = manifest.last_sequence(Role::Base);
         let new = match current {
             Some((file, name, bytes)) => {
@@ -124,7 +131,8 @@ impl<D: Disk> Journal<D> {
                 NewFile { file, name, bytes }
             }
             None => {
-                let new = add_incr(&home, &mut manifest, &mut last_incr, now_unix_ms);
+                let role = if replaces { Role::History } else { Role::Incr };
+                let new = add_incr(&home, &mut manifest, role, &mut last_incr, now_unix_ms);
                 new.map_err(|unsaved| unsaved.fault)?
             }
         };
@@ -148,6 +156,7 @@ impl<D: Disk> Journal<D> {
             counted: Counted::Synced,
             fault: None,
             rewrite: None,
+            replaces_from,
             last_incr,
             last_base,
             unlisted: Vec::new(),
@@ -155,7 +164,9 @@ impl<D: Disk> Journal<D> {
             frame: Vec::new(),
             frame_ends: Vec::new(),
         };
-        journal.remove_history();
+        if !replaces {
+            journal.remove_history();
+        }
         Ok(journal)
     }
 
@@ -378,7 +389,9 @@ impl<D: Disk> Journal<D> {
     /// Goes on in a new file, which is listed behind the current one.
     fn open_next(&mut self) -> Result<(), Fault> {
         let mut manifest = self.manifest.clone();
-        let added = add_incr(&self.home, &mut manifest, &mut self.last_incr, self.now_unix_ms);
+        let role = if self.replaces_from.is_some() { Role::History } else { Role::Incr };
+        let (last_incr, now_unix_ms) = (&mut self.last_incr, self.now_unix_ms);
+        let added = add_incr(&self.home, &mut manifest, role, last_incr, now_unix_ms);
         let new = added.map_err(|unsaved| {
             self.unlisted.extend(unsaved.name);
             unsaved.fault
@@ -450,14 +463,19 @@ impl<D: Disk> Journal<D> {
         }
         let mut manifest = Manifest { files: vec![rewrite.base.clone()] };
         for file in &self.manifest.files {
-            let is_kept = file.role == Role::Incr && file.sequence >= rewrite.first_incr;
+            let is_incr = file.role == Role::Incr
+                || self.replaces_from.is_some_and(|from| {
+                    let own_name = self.home.location.name_of(Role::Incr, file.sequence);
+                    file.sequence >= from && file.name == own_name
+                });
+            let is_kept = is_incr && file.sequence >= rewrite.first_incr;
             let role = if is_kept { Role::Incr } else { Role::History };
             manifest.files.push(ManifestFile { role, ..file.clone() });
         }
         self.home.save_manifest(&manifest).map_err(|unsaved| unsaved.fault)?;
         self.file_bytes.insert(rewrite.base.name.clone(), base.bytes);
         self.manifest = manifest;
-        self.rewrite = None;
+        (self.rewrite, self.replaces_from) = (None, None);
         self.remove_unlisted();
         self.remove_history();
         Ok(())
@@ -521,6 +539,7 @@ struct NotAdded {
 fn add_incr<D: Disk>(
     home: &Home<D>,
     manifest: &mut Manifest,
+    role: Role,
     last_incr: &mut u64,
     now_unix_ms: u64,
 ) -> Result<NewFile<D>, NotAdded> {
@@ -543,7 +562,7 @@ fn add_incr<D: Disk>(
         let _ = home.disk.remove(&path);
         return Err(not_added(fault));
     }
-    manifest.files.push(ManifestFile { name: name.clone(), sequence, role: Role::Incr });
+    manifest.files.push(ManifestFile { name: name.clone(), sequence, role });
     if let Err(unsaved) = home.save_manifest(manifest) {
         if !unsaved.is_uncertain {
             let _ = home.disk.remove(&path);

@@ -337,8 +337,24 @@ impl<D: Disk> Opening<D> {
         let file_bytes: BTreeMap<String, u64> =
             self.files.iter().map(|file| (file.name.clone(), file.bytes)).collect();
         let Opening { home, manifest, now_unix_ms, .. } = self;
-        let found = Found { home, manifest, file_bytes, current, now_unix_ms };
+        let found = Found { home, manifest, file_bytes, current, now_unix_ms, replaces: false };
         Ok((Journal::begin(found)?, cut_tail))
+    }
+
+    /// Begins a journal of data that did not come from these files, whatever they hold,
+    /// as when a running server is told to keep a journal from now on.
+    ///
+    /// It is there from the end of its first rewrite on, which is to be begun at once:
+    /// until then a crash leaves the old journal, and nothing that is appended counts,
+    /// whatever [`Progress`](super::Progress) says.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn replace(self) -> Result<Journal<D>, OpenError> {
+        let Opening { home, manifest, now_unix_ms, .. } = self;
+        let (file_bytes, current) = (BTreeMap::new(), None);
+        let found = Found { home, manifest, file_bytes, current, now_unix_ms, replaces: true };
+        Ok(Journal::begin(found)?)
     }
 
     /// Cuts the last file if it is torn, and opens it if it can be gone on with.

@@ -329,7 +329,11 @@ impl<F: DiskFile> Scanner<F> {
 
     /// The group at `at` is not whole: is there one behind it?
     fn bad_end(&self, at: u64, reason: &'static str) -> io::Result<End> {
-        let behind = search::whole_group_behind(&self.file, at, self.len, self.piece_bytes)?;
+        let behind = match self.form {
+            // It can be large, and there is none.
+            Form::Refused(RDB) => None,
+            _ => search::whole_group_behind(&self.file, at, self.len, self.piece_bytes)?,
+        };
         let is_strange = matches!(self.form, Form::Refused(_));
         Ok(if behind.is_some() || is_strange {
             End::Damaged { at, reason, behind }

@@ -445,6 +445,56 @@ fn the_files_of_redis_are_loaded_and_gone_on_from() {
 }
 
 #[test]
+fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
+    for fails in [0, 1, 2] {
+        let mut life = Life::new();
+        life.open().expect("the disk is sound");
+        script(&mut life);
+        life.end_process(SimulatedDisk::kill);
+        let old = life.sent;
+        let mut replaced = 0;
+        for step in 0..4 {
+            let opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+            life.journal = Some(opening.replace().expect("the disk is sound"));
+            (life.sent, life.begun, life.promised) = (1000, 1000, 1000);
+            life.append(2);
+            life.write();
+            if fails > 0 {
+                // Also across a file that is given up, and with a full disk.
+                let from = life.disk.counts().syncs;
+                let faults = Faults { syncs: from..from + fails, ..Faults::default() };
+                life.disk.set_faults(faults);
+                life.sync();
+                life.heal();
+            }
+            if step > 0 {
+                life.begin_rewrite();
+                life.append(1);
+                life.write();
+            }
+            if step > 1 {
+                life.write_base();
+                life.append(1);
+                life.write();
+                life.sync();
+            }
+            if step > 2 {
+                life.finish_rewrite();
+                replaced = life.sent;
+            }
+            life.end_process(|disk| disk.crash(step));
+            let is_replaced = step > 2;
+            life.promised = if is_replaced { replaced } else { old };
+            life.sent = life.promised;
+            life.open().expect("the journal is whole");
+            life.end_process(SimulatedDisk::kill);
+        }
+        let names = life.disk.list(Path::new("/data/aof")).expect("it is there");
+        assert_eq!(names.iter().filter(|name| name.ends_with(".base.aof")).count(), 1);
+    }
+}
+
+#[test]
 fn a_removed_file_is_noticed() {
     let mut life = Life::new();
     life.open().expect("the disk is sound");
