@@ -31,7 +31,7 @@
 //! | [`engine`] | the server as a state machine: no socket, no file, no clock | all above |
 //! | [`persist`] | journal and snapshot files, without threads and clock | protocol, config, clock |
 //! | `reactor` | the loop: the only user of sockets, the only reader of the clock | engine, persist, config, clock |
-//! | [`server`] | starting and stopping it | reactor, engine, config |
+//! | [`server`] | starting and stopping it, checking its files | reactor, engine, persist, config |
 //!
 //! `tests/tidy.rs` holds this table as data and fails when a file reaches up.
 //!

@@ -2,7 +2,8 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use env_logger::{Builder, Target};
@@ -93,10 +94,28 @@ fn start() -> Result<(), String> {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return Ok(());
         }
+        Start::Check { path, fix } => return check(&path, fix),
     };
     change_directory(&config)?;
     let log_level = start_log(&config)?;
     tollgate::server::run(config, log_level).map_err(|error| error.to_string())
+}
+
+/// `tollgate check`: a file that is not whole is a failure, unless it was mended.
+fn check(path: &Path, fix: bool) -> Result<(), String> {
+    // Only for somebody who watches.
+    let shows_progress = std::io::stderr().is_terminal();
+    let checked = tollgate::server::check_file(path, fix, &mut |done, total| {
+        if shows_progress {
+            let _ = write!(std::io::stderr(), "\r{} %", done * 100 / total.max(1));
+        }
+    });
+    if shows_progress {
+        let _ = write!(std::io::stderr(), "\r     \r");
+    }
+    let checked = checked.map_err(|why| why.to_string())?;
+    let _ = writeln!(std::io::stdout(), "{}", checked.text);
+    if checked.is_whole { Ok(()) } else { Err(format!("{} is not whole", path.display())) }
 }
 
 /// Relative paths of the log and the data are meant from `dir`.

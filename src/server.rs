@@ -4,9 +4,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use crate::config::{Config, OptionError};
+use crate::persist::{self, Fault, SystemDisk};
 use crate::reactor::{BindError, Reactor, Role, RunError, Stop, connect_options};
 pub use crate::reactor::{KeepError, ListenError};
 
@@ -32,6 +34,34 @@ pub fn run(config: Config, log_level: LogLevelSource) -> Result<(), ServerError>
     reactor.run()?;
     log::info!("stopped");
     Ok(())
+}
+
+/// What [`check_file`] has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// In words, a few lines.
+    pub text: String,
+    /// The file is whole, or is now.
+    pub is_whole: bool,
+}
+
+/// Looks through a journal or snapshot file, and with `fix` mends it, see
+/// [`persist::fix`]. `progress` is told now and then how many of how many bytes have
+/// been looked at.
+///
+/// # Errors
+/// The file cannot be read, or not be mended.
+pub fn check_file(
+    path: &Path,
+    fix: bool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Checked, Fault> {
+    if !fix {
+        let report = persist::check(&SystemDisk, path, progress)?;
+        return Ok(Checked { text: report.to_string(), is_whole: report.bad.is_none() });
+    }
+    let (report, fixed) = persist::fix(&SystemDisk, path, progress)?;
+    Ok(Checked { text: format!("{report}\n{fixed}"), is_whole: true })
 }
 
 /// What decides how much is logged, for as long as the server runs.

@@ -16,7 +16,7 @@ fn journaling(options: &[(&str, &str)]) -> Sim {
         config.set(name, value).expect("a known option");
     }
     let mut sim = Sim::with_config(config);
-    sim.engine.start_journal(false);
+    sim.engine.start_journal();
     sim.turn();
     sim
 }

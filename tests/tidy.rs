@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("persist", &["protocol", "config", "clock"]),
     ("reactor", &["engine", "persist", "config", "clock"]),
-    ("server", &["reactor", "engine", "config"]),
+    ("server", &["reactor", "engine", "persist", "config"]),
 ];
 
 /// What `main` may use of the library, which it sees from outside.

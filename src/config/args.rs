@@ -1,7 +1,7 @@
 //! The command line: a clap `Command` made from the table.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
@@ -12,6 +12,11 @@ use super::table::{Change, Config, OPTIONS, OptionSpec};
 
 const CONFIG_FILE: &str = "CONFIG-FILE";
 
+/// The word that makes the program check a file instead of serving.
+const CHECK: &str = "check";
+const FILE: &str = "FILE";
+const FIX: &str = "fix";
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Start {
@@ -19,6 +24,13 @@ pub enum Start {
     Run(Box<Config>),
     /// Print this text (`--help`, `--version`) and exit with success.
     Print(String),
+    /// Look through a journal file, and mend it if `fix` is set.
+    Check {
+        /// The file.
+        path: PathBuf,
+        /// Change it.
+        fix: bool,
+    },
 }
 
 /// Reads the command line: `tollgate [CONFIG-FILE] [--name value ...]...`.
@@ -27,6 +39,10 @@ pub enum Start {
 /// # Errors
 /// The first thing that is wrong with an option, here or in the file.
 pub fn read_args(args: impl IntoIterator<Item = OsString>) -> Result<Start, OptionError> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == CHECK) {
+        return read_check(args);
+    }
     let matches = match command().try_get_matches_from(join_values(args)?) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
@@ -51,11 +67,46 @@ pub fn read_args(args: impl IntoIterator<Item = OsString>) -> Result<Start, Opti
     Ok(Start::Run(Box::new(config)))
 }
 
+/// `tollgate check FILE [--fix]`.
+fn read_check(args: Vec<OsString>) -> Result<Start, OptionError> {
+    // The name of the program stands in front of the rest.
+    match check_command().try_get_matches_from(args.into_iter().skip(1)) {
+        Ok(matches) => Ok(Start::Check {
+            path: matches.get_one::<PathBuf>(FILE).cloned().unwrap_or_default(),
+            fix: matches.get_flag(FIX),
+        }),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            Ok(Start::Print(error.render().to_string()))
+        }
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            Err(OptionError::NoFile)
+        }
+        Err(error) => Err(unmatched(&error)),
+    }
+}
+
+fn check_command() -> Command {
+    Command::new("tollgate check")
+        .about("Looks through a journal or snapshot file and says what is wrong with it.")
+        .override_usage("tollgate check FILE [--fix]")
+        .arg(
+            Arg::new(FILE)
+                .help("Journal or snapshot of tollgate, or append-only file of Redis")
+                .value_parser(clap::value_parser!(PathBuf))
+                .required(true),
+        )
+        .arg(Arg::new(FIX).long("fix").action(ArgAction::SetTrue).help(
+            "Cut what is torn and keep what is whole of what is damaged; the rest is kept aside",
+        ))
+}
+
 fn command() -> Command {
     let command = Command::new("tollgate")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A key-value server that speaks the Redis protocol.")
-        .override_usage("tollgate [CONFIG-FILE] [--OPTION VALUE...]...")
+        .override_usage(
+            "tollgate [CONFIG-FILE] [--OPTION VALUE...]...\n       tollgate check FILE [--fix]",
+        )
         .after_help(
             "Options marked * are fixed at the start; CONFIG SET changes the others at run time. \
              Numbers of bytes take the units k kb m mb g gb.",
@@ -164,12 +215,24 @@ mod tests {
         match read_args(args).map_err(|error| error.to_string())? {
             Start::Run(config) => Ok(*config),
             Start::Print(text) => Err(text),
+            Start::Check { path, fix } => Err(format!("check {} {fix}", path.display())),
         }
     }
 
     #[test]
     fn the_command_is_sound() {
         command().debug_assert();
+        check_command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_can_be_checked() {
+        assert_eq!(run(&["check", "a.aof"]).unwrap_err(), "check a.aof false");
+        assert_eq!(run(&["check", "a.aof", "--fix"]).unwrap_err(), "check a.aof true");
+        assert!(run(&["check", "--help"]).unwrap_err().contains("tollgate check FILE [--fix]"));
+        assert!(run(&["check"]).unwrap_err().contains("FILE"));
+        assert!(run(&["check", "a.aof", "--mend"]).unwrap_err().contains("mend"));
+        assert!(run(&["check", "a.aof", "b.aof"]).unwrap_err().contains("b.aof"));
     }
 
     #[test]

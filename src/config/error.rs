@@ -45,6 +45,8 @@ pub enum OptionError {
         /// The argument.
         argument: String,
     },
+    /// `check` without a file.
+    NoFile,
     /// Text that is not UTF-8.
     NotUtf8,
     /// A quote that is not closed, or is followed by something else than a
@@ -98,6 +100,9 @@ impl fmt::Display for OptionError {
                         false => write!(out, " (allowed: {})", option.allowed()),
                     }
                 }
+            }
+            OptionError::NoFile => {
+                out.write_str("which FILE is to be checked? (tollgate check FILE [--fix])")
             }
             OptionError::ValueCount { option, missing: true, .. } => {
                 write!(out, "option '{}' needs a value", option.name)?;

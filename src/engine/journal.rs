@@ -77,6 +77,9 @@ pub struct JournalProgress {
     pub current_bytes: u64,
     /// What these were after the last rewrite.
     pub base_bytes: u64,
+    /// A restart would not find the journal yet: it begins in the middle, and its first
+    /// rewrite has not ended.
+    pub is_unfounded: bool,
 }
 
 /// What the engine remembers of the journal.
@@ -100,12 +103,9 @@ impl Journal {
 impl Engine {
     /// Begins to keep a journal: from now on [`Engine::take_groups`] has what changes.
     ///
-    /// `from_scratch`: its first group says that there is nothing, since the files hold
-    /// something else.
-    ///
     /// Of a journal that has just been replayed this is to be called before
     /// [`Engine::end_replay`], so that what ends by itself then is in it.
-    pub fn start_journal(&mut self, from_scratch: bool) {
+    pub fn start_journal(&mut self) {
         if self.journal.is_on {
             return;
         }
@@ -114,9 +114,6 @@ impl Engine {
         self.journal.tokens_allowed = 0;
         self.server.persistence.journaling = true;
         self.follow_journal();
-        if from_scratch {
-            self.keyspace.note_emptiness();
-        }
         self.seal();
     }
 
@@ -232,6 +229,7 @@ impl Engine {
         persistence.unsynced_bytes = progress.unsynced_bytes;
         persistence.current_bytes = progress.current_bytes;
         persistence.base_bytes = progress.base_bytes;
+        persistence.is_unfounded = progress.is_unfounded;
         if persistence.fault != progress.fault {
             persistence.fault = progress.fault;
         }

@@ -12,6 +12,7 @@ impl Engine {
     /// [`Engine::note_snapshot`].
     pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
         self.request_rewrite_if_grown();
+        self.request_first_rewrite();
         let unix_s = self.now.unix_s();
         let persistence = &mut self.server.persistence;
         if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
@@ -47,6 +48,17 @@ impl Engine {
         match kind {
             SnapshotKind::Rewrite => &mut self.server.persistence.rewrite,
             SnapshotKind::Save => &mut self.server.persistence.save,
+        }
+    }
+
+    /// A journal that was begun in the middle is none before it is rewritten.
+    fn request_first_rewrite(&mut self) {
+        let persistence = &mut self.server.persistence;
+        if persistence.is_unfounded
+            && !persistence.rewrite.is_active()
+            && self.now.unix_s() >= persistence.rewrite.retry_s()
+        {
+            persistence.rewrite.is_requested = true;
         }
     }
 

@@ -238,14 +238,6 @@ impl Keyspace {
         self.dirty = dirty;
     }
 
-    /// Notes that all there has been before is gone, for a journal that knows something
-    /// else.
-    pub(crate) fn note_emptiness(&mut self) {
-        for db in 0..self.database_count() {
-            self.dirty.note_flush(db);
-        }
-    }
-
     /// What has changed since this was last cleared.
     #[inline]
     pub(crate) fn dirty(&mut self) -> &mut Dirty {

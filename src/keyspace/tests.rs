@@ -284,7 +284,6 @@ const NOT_MUTATIONS: &[&str] = &[
     "db",
     "dirty",
     "end_replay",
-    "note_emptiness",
     "free_slice",
     "reset_stats",
     "restore_dirty",

@@ -9,6 +9,7 @@ mod mail;
 mod writer;
 
 use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +114,8 @@ pub(super) struct Keeper {
     handed_at: Duration,
     /// Loading ends when the journal has what was loaded.
     loads_until_rewritten: bool,
+    /// The journal is none before its first rewrite has ended.
+    is_unfounded: bool,
 }
 
 impl Keeper {
@@ -131,6 +134,7 @@ impl Keeper {
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
             loads_until_rewritten: false,
+            is_unfounded: false,
         }
     }
 
@@ -199,12 +203,13 @@ impl Keeper {
         }
         let Some(loading) = self.loading.take() else { return Ok(()) };
         let end = loading.end(engine)?;
-        if let Some(journal) = end.journal {
-            self.start_writer(Source::Open(Box::new(journal)), engine)?;
-            engine.start_journal(false);
+        if let Some(source) = end.journal {
+            self.start_writer(source, engine)?;
+            engine.start_journal();
             if end.is_foreign {
                 // What has been loaded is not in the journal yet.
-                engine.request_rewrite();
+                self.is_unfounded = true;
+                self.note_progress(engine);
                 self.loads_until_rewritten = true;
                 return Ok(());
             }
@@ -232,6 +237,7 @@ impl Keeper {
             self.drop_rewrite(engine);
             writer.write(engine.take_groups());
             engine.stop_journal();
+            self.is_unfounded = false;
             if let Err(why) = writer.finish() {
                 log::error!("{why}");
             }
@@ -240,15 +246,14 @@ impl Keeper {
         }
         let opened = Opening::new(SystemDisk, self.location.clone(), now.unix_ms());
         let started = opened.map_err(KeepError::from).and_then(|opening| {
-            // What it holds is of another time.
-            let is_new = opening.total_bytes() == 0;
-            self.start_writer(Source::Replaced(Box::new(opening)), engine)?;
-            Ok(is_new)
+            // What its files hold is of another time.
+            self.start_writer(Source::Replaced(Box::new(opening)), engine)
         });
         match started {
-            Ok(is_new) => {
-                engine.start_journal(!is_new);
-                engine.request_rewrite();
+            Ok(()) => {
+                engine.start_journal();
+                self.is_unfounded = true;
+                self.note_progress(engine);
                 log::info!("a journal is kept from now on");
             }
             Err(why) => {
@@ -291,11 +296,12 @@ impl Keeper {
         let reached = &self.reached;
         engine.note_journal(JournalProgress {
             written_seq: writer.seq_of(reached.written_seq),
-            durable_seq: writer.seq_of(reached.durable_seq),
+            durable_seq: writer.seq_of(if self.is_unfounded { 0 } else { reached.durable_seq }),
             fault: reached.fault.clone(),
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
+            is_unfounded: self.is_unfounded,
         });
     }
 
@@ -306,6 +312,7 @@ impl Keeper {
         if let Some(why) = mail.failed {
             log::error!("no journal can be kept: {why}");
             self.writer = None;
+            self.is_unfounded = false;
             engine.stop_journal();
             engine.refuse_journal();
         }
@@ -333,6 +340,9 @@ impl Keeper {
             Some(Ok(())) => {
                 log::info!("rewrote the journal: {} bytes", self.reached.current_bytes);
                 engine.note_snapshot(SnapshotKind::Rewrite, true);
+                if mem::take(&mut self.is_unfounded) {
+                    self.note_progress(engine);
+                }
                 if self.loads_until_rewritten {
                     self.loads_until_rewritten = false;
                     engine.end_replay(now);
@@ -340,9 +350,6 @@ impl Keeper {
             }
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
             None => {}
-        }
-        if self.loads_until_rewritten && !engine.is_rewriting() {
-            return Err(KeepError("what was loaded cannot be written to the journal".to_owned()));
         }
         Ok(())
     }

@@ -209,7 +209,7 @@ impl Sim {
         for group in groups {
             sim.engine.replay(group).expect("what was journaled can be replayed");
         }
-        sim.engine.start_journal(false);
+        sim.engine.start_journal();
         sim.engine.end_replay(now);
         sim.turn();
         sim

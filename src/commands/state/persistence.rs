@@ -22,6 +22,9 @@ pub(crate) struct Persistence {
     pub(crate) durable_seq: u64,
     /// The last group that was sealed.
     pub(crate) sealed_seq: u64,
+    /// A restart would not find the journal yet, because its first rewrite has not
+    /// ended: nothing can be durable, and nobody waits for that but who asks to.
+    pub(crate) is_unfounded: bool,
     /// Why nothing can be written at the moment.
     pub(crate) fault: Option<String>,
     /// Bytes that are not durable yet, and so are still in memory.
@@ -148,6 +151,6 @@ impl Persistence {
 
     /// Whether replies have to wait until their changes are durable.
     pub(crate) fn gates_replies(&self, policy: FsyncPolicy) -> bool {
-        self.journaling && policy == FsyncPolicy::Always
+        self.journaling && !self.is_unfounded && policy == FsyncPolicy::Always
     }
 }

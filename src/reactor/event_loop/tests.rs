@@ -38,7 +38,7 @@ impl Server {
         self.work.poll.poll(&mut self.events, Some(timeout)).expect("nothing interrupts it");
         let waited_in_vain = timeout == PATIENCE && self.events.is_empty();
         assert!(!waited_in_vain, "nothing happens any more");
-        self.work.turn(&self.events);
+        self.work.turn(&self.events).expect("nothing is to be loaded");
     }
 
     fn turn_until(&mut self, done: impl Fn(&EventLoop) -> bool) {

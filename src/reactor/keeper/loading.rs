@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::KeepError;
+use super::writer::Source;
 use crate::clock::Now;
 use crate::engine::Engine;
 use crate::persist::{
-    CutTail, Disk, End, Journal, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk,
+    CutTail, Disk, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk,
 };
 use crate::reactor::clock;
 
@@ -37,7 +38,7 @@ pub(super) struct Loading {
 /// What loading ends with.
 pub(super) struct Loaded {
     /// The journal, to be written on.
-    pub(super) journal: Option<Journal<SystemDisk>>,
+    pub(super) journal: Option<Source>,
     /// There is data that did not come from the journal.
     pub(super) is_foreign: bool,
 }
@@ -152,17 +153,19 @@ impl Loading {
         if self.total_bytes > 0 {
             log::info!("loaded {} keys in {ms} ms", engine.keys());
         }
+        let is_foreign = self.load.is_some();
         let journal = match self.journal {
             None => None,
+            Some(opening) if is_foreign => Some(Source::Replaced(Box::new(opening))),
             Some(opening) => {
                 let (journal, cut) = opening.finish()?;
                 if let Some(cut) = cut {
                     warn(&cut);
                 }
-                Some(journal)
+                Some(Source::Open(Box::new(journal)))
             }
         };
-        Ok(Loaded { journal, is_foreign: self.load.is_some() })
+        Ok(Loaded { journal, is_foreign })
     }
 }
 

@@ -44,7 +44,7 @@ enum Order {
 pub(super) enum Source {
     /// A journal whose files have been loaded.
     Open(Box<Journal<SystemDisk>>),
-    /// One whose files are not wanted, but the place that they are in.
+    /// One of other data than what the files hold, which it is to replace.
     Replaced(Box<Opening<SystemDisk>>),
 }
 
@@ -172,7 +172,7 @@ impl Drop for Writer {
 fn open(source: Source) -> Result<Journal<SystemDisk>, OpenError> {
     match source {
         Source::Open(journal) => Ok(*journal),
-        Source::Replaced(opening) => opening.finish().map(|(journal, _)| journal),
+        Source::Replaced(opening) => opening.replace(),
     }
 }
 
