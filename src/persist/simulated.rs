@@ -48,8 +48,9 @@ pub struct Counts {
 /// A disk in memory. A clone is a handle of the same disk.
 ///
 /// Bytes and directory entries are durable only after a sync. A sync that fails has
-/// dropped the file's dirty bytes, as on Linux: they can still be read, later syncs
-/// succeed, and on the disk there are zeros or nothing in their place.
+/// written the first half of the file's dirty bytes and dropped the rest, as Linux may:
+/// they can still be read, later syncs succeed, and on the disk there are zeros or
+/// nothing in their place.
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
@@ -124,6 +125,25 @@ impl Content {
         self.dirty.retain(|range| range.start < range.end);
     }
 
+    fn fail_sync(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        // Written behind a cut that is not on the disk they would be somewhere else.
+        if self.cut_to.is_none() {
+            let total: usize = dirty.iter().map(Range::len).sum();
+            self.write_back_some(dirty, total / 2);
+        }
+    }
+
+    fn write_back_some(&mut self, dirty: Vec<Range<usize>>, mut left: usize) {
+        for range in dirty {
+            let len = range.len().min(left);
+            left -= len;
+            if len > 0 {
+                self.write_back(range.start..range.start + len);
+            }
+        }
+    }
+
     /// The disk is cut off after some of what it had been asked for.
     fn crash(&mut self, rng: &mut fastrand::Rng) {
         let is_cut = match self.cut_to.take() {
@@ -136,17 +156,13 @@ impl Content {
         let dirty = std::mem::take(&mut self.dirty);
         let total: usize = dirty.iter().map(Range::len).sum();
         // All of it and none of it are likelier than chance would have them.
-        let mut left = match rng.u8(..4) {
+        let left = match rng.u8(..4) {
             0 => 0,
             1 => total,
             _ => rng.usize(..=total),
         };
-        for range in dirty.into_iter().filter(|_| is_cut) {
-            let len = range.len().min(left);
-            left -= len;
-            if len > 0 {
-                self.write_back(range.start..range.start + len);
-            }
+        if is_cut {
+            self.write_back_some(dirty, left);
         }
         self.bytes.clone_from(&self.durable);
     }
@@ -179,15 +195,17 @@ impl SimulatedDisk {
     }
 
     /// The machine stops: of what was not synced there is, for each file, some prefix,
-    /// and of the directory changes the first few. Open files and locks are dead, and
-    /// nothing goes wrong any more.
+    /// and of the directory changes the first few or any. Open files and locks are dead,
+    /// and nothing goes wrong any more.
     pub fn crash(&self, seed: u64) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let state = &mut *self.state();
         let kept = rng.usize(..=state.pending.len());
-        let pending = std::mem::take(&mut state.pending);
-        for change in &pending[..kept] {
-            apply(&mut state.durable_names, change);
+        let in_order = rng.bool();
+        for (index, change) in std::mem::take(&mut state.pending).iter().enumerate() {
+            if if in_order { index < kept } else { rng.bool() } {
+                apply(&mut state.durable_names, change);
+            }
         }
         // What was synced in a directory that was not itself is nowhere.
         let mut names = BTreeMap::from([(PathBuf::from("/"), Node::Directory)]);
@@ -474,7 +492,7 @@ impl DiskFile for SimulatedFile {
         let content = &mut state.files[self.index];
         match &allowed {
             Ok(()) => content.sync(),
-            Err(_) => content.dirty.clear(),
+            Err(_) => content.fail_sync(),
         }
         allowed
     }

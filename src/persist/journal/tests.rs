@@ -298,6 +298,29 @@ fn any_operation_may_fail_or_be_the_last() {
 }
 
 #[test]
+fn a_file_that_may_be_listed_does_not_hide_a_torn_one() {
+    let mut cut = 0;
+    for seed in 0..60 {
+        println!("seed {seed}");
+        let mut life = Life::new();
+        life.open().expect("the disk is sound");
+        life.append(3);
+        life.write();
+        life.sync();
+        // The new file, its name and the manifest are synced; the manifest's name is not.
+        let last = life.disk.counts().syncs + 3;
+        life.disk.set_faults(Faults { syncs: last..last + 1, ..Faults::default() });
+        life.begin_rewrite();
+        assert!(!life.journal.as_ref().is_some_and(Journal::is_rewriting));
+        life.append(5);
+        assert!(life.write());
+        life.end_process(|disk| disk.crash(seed));
+        cut += usize::from(life.open().expect("the journal is whole").is_some());
+    }
+    assert!(cut > 10, "{cut}");
+}
+
+#[test]
 fn groups_that_count_when_written_survive_the_process() {
     let mut life = Life::new();
     life.open().expect("the disk is sound");
