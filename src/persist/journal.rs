@@ -292,6 +292,10 @@ impl<D: Disk> Journal<D> {
         self.written_seq -= self.queue.unsynced_groups();
         self.queue.rewind();
         self.written = self.synced;
+        // At once, although it has to be done again until it is durable: should the
+        // process end now, the next one would read, and build upon, what may not be on
+        // the disk.
+        let _ = self.file.truncate(self.synced);
     }
 
     /// Cuts the file that was given up to what is durable, so that it stays a part of
