@@ -204,9 +204,17 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Queues groups, which end at `ends` of `groups`, the last at its length. They are
-    /// numbered without a gap, and the last is number `last_seq`.
+    /// numbered without a gap from the first on that this journal gets, whatever its
+    /// number is, and the last is number `last_seq`.
+    ///
+    /// # Panics
+    /// In debug builds, if there is a gap.
     pub fn append(&mut self, groups: Vec<u8>, ends: Vec<usize>, last_seq: u64) {
-        debug_assert_eq!(last_seq, self.queued_seq + ends.len() as u64);
+        let before = last_seq - ends.len() as u64;
+        if self.queued_seq == 0 {
+            (self.queued_seq, self.written_seq, self.durable_seq) = (before, before, before);
+        }
+        debug_assert_eq!(before, self.queued_seq);
         self.queue.push(groups, ends);
         self.queued_seq = last_seq;
     }

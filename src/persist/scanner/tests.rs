@@ -203,6 +203,85 @@ fn groups_that_are_missing_moved_or_doubled_are_found() {
     }
 }
 
+/// Does something to the bytes of a file that no write and no bit that flips does.
+fn mangle(bytes: &mut Vec<u8>, rng: &mut fastrand::Rng) {
+    let at = rng.usize(..bytes.len());
+    let len = rng.usize(1..400).min(bytes.len() - at);
+    match rng.u8(..5) {
+        0 => bytes[at..at + len].fill(0),
+        1 => drop(bytes.drain(at..at + len)),
+        2 => rng.fill(&mut bytes[at..at + len]),
+        3 => {
+            let copy = bytes[at..at + len].to_vec();
+            let to = rng.usize(..bytes.len());
+            bytes.splice(to..to, copy);
+        }
+        _ => {
+            let from = rng.usize(..bytes.len() - len + 1);
+            bytes.copy_within(from..from + len, at);
+        }
+    }
+}
+
+#[test]
+fn whatever_is_done_to_a_file_only_what_was_written_is_read() {
+    let mut found_behind = 0;
+    for seed in 0..300 {
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let written = journal(FileKind::Incr, 40, seed);
+        let mut bytes = written.bytes.clone();
+        for _ in 0..rng.usize(1..4) {
+            mangle(&mut bytes, &mut rng);
+        }
+        // What is read at first is a beginning of what was written ...
+        let (_, end) = scan(&bytes, &written, PIECE);
+        // ... and what stands behind damage was written where it is found.
+        let mut scanner = scanner_of(&bytes, PIECE);
+        let mut last = None;
+        let mut is_behind = false;
+        loop {
+            match scanner.next().expect("it can be read") {
+                Scanned::Group(group) => {
+                    let behind = group.offset + group.bytes;
+                    let index = written.ends.binary_search(&behind).expect("one ended there");
+                    assert_eq!(group.commands, written.groups[index]);
+                    assert!(last < Some(index));
+                    last = Some(index);
+                    found_behind += usize::from(is_behind);
+                }
+                Scanned::End(End::Damaged { behind: Some(behind), .. }) => {
+                    is_behind = true;
+                    scanner.resume(behind);
+                }
+                Scanned::End(last_end) => {
+                    assert!(is_behind || last_end == end);
+                    break;
+                }
+            }
+        }
+    }
+    assert!(found_behind > 2_000, "{found_behind}");
+}
+
+#[test]
+fn no_bytes_make_it_panic() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let words: [&[u8]; 9] =
+        [b"*", b"$", b"\r\n", b"1", b"9", b"#", b"*2\r\n$4\r\nPING\r\n$8\r\n", b"MULTI", b"\0"];
+    for _ in 0..20_000 {
+        let bytes = (0..rng.usize(..30)).map(|_| words[rng.usize(..words.len())]);
+        let bytes: Vec<u8> = bytes.collect::<Vec<_>>().concat();
+        let mut scanner = scanner_of(&bytes, 0);
+        while let Scanned::Group(group) = scanner.next().expect("it can be read") {
+            let mut rest = group.commands;
+            let mut reader = CommandReader::default();
+            while reader.next(&mut rest).is_some() {}
+            assert!(rest.is_empty());
+        }
+    }
+}
+
 #[test]
 fn a_base_without_its_end_is_torn_and_nothing_stands_behind_it() {
     let written = journal(FileKind::Base, 3, 6);
