@@ -245,16 +245,40 @@ fn cut<D: Disk>(disk: &D, path: &Path, at: u64) -> Result<Fixed, Fault> {
     Ok(Fixed::Cut { at, kept })
 }
 
-/// Writes the whole groups of a file into a new one, each with the seal that its new
-/// offset asks for.
+/// Puts a file with the whole groups in the place of one that is damaged.
 fn rebuild<D: Disk>(
     disk: &D,
     path: &Path,
     header: Header,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Fixed, Fault> {
-    let new_path = free_name(disk, path, "fixed")?;
-    let new = &new_path;
+    let new = free_name(disk, path, "fixed")?;
+    let copied = copy_groups(disk, path, &new, header, progress);
+    let groups = copied.inspect_err(|_| {
+        // Half of it helps nobody, least of all on a disk that is full.
+        let _ = disk.remove(&new);
+    })?;
+    let dir = dir_of(path);
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+    let kept = free_name(disk, path, "damaged")?;
+    disk.rename(path, &kept).map_err(Fault::of("rename", path))?;
+    // Otherwise the second renaming could be there without the first, and the old file
+    // gone.
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+    disk.rename(&new, path).map_err(Fault::of("rename", &new))?;
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
+    Ok(Fixed::Rebuilt { groups, kept })
+}
+
+/// Writes the whole groups of a file into a new one, each with the seal that its new
+/// offset asks for, and answers how many there are.
+fn copy_groups<D: Disk>(
+    disk: &D,
+    path: &Path,
+    new: &Path,
+    header: Header,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<u64, Fault> {
     let mut file = disk.create(new).map_err(Fault::of("create", new))?;
     let mut buffer = Vec::new();
     let mut written = 0;
@@ -277,13 +301,7 @@ fn rebuild<D: Disk>(
     }
     append_all(&mut file, &buffer).map_err(Fault::of("write", new))?;
     file.sync_data().map_err(Fault::of("sync", new))?;
-    let dir = dir_of(path);
-    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
-    let kept = free_name(disk, path, "damaged")?;
-    disk.rename(path, &kept).map_err(Fault::of("rename", path))?;
-    disk.rename(new, path).map_err(Fault::of("rename", new))?;
-    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
-    Ok(Fixed::Rebuilt { groups, kept })
+    Ok(groups)
 }
 
 /// What a file should say of itself by its name: `NAME.3.incr.aof`. Otherwise it is a

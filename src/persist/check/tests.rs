@@ -1,6 +1,6 @@
 use super::*;
 use crate::persist::scanner::tests::{Written, journal, push_command};
-use crate::persist::{Location, OpenError, Opening, SimulatedDisk};
+use crate::persist::{Faults, Location, OpenError, Opening, SimulatedDisk};
 
 const PATH: &str = "/data/a.aof.1.incr.aof";
 
@@ -106,6 +106,45 @@ fn the_whole_groups_of_a_damaged_file_are_saved() {
 fn disk_origin() -> Origin {
     let (kind, sequence, created_unix_ms) = (FileKind::Incr, 1, 1_700_000_000_000);
     Origin::Journal(Header { kind, sequence, created_unix_ms })
+}
+
+#[test]
+fn a_repair_that_fails_or_is_cut_short_loses_nothing() {
+    let written = journal(FileKind::Incr, 12, 7);
+    let torn = written.bytes[..written.bytes.len() - 3].to_vec();
+    let mut damaged = written.bytes.clone();
+    damaged[start(&written, 4)] ^= 1;
+    for (bytes, groups) in [(torn, 11), (damaged, 11)] {
+        for first in 0..14 {
+            for seed in 0..20 {
+                let count = if seed % 2 == 0 { 1 } else { u64::MAX / 2 };
+                let disk = disk_with(&bytes);
+                disk.sync_dir(Path::new("/")).expect("the disk is sound");
+                let from = disk.counts().operations + first;
+                let operations = from..from + count;
+                disk.set_faults(Faults { operations, ..Faults::default() });
+                let _ = fix(&disk, Path::new(PATH), &mut |_, _| {});
+                disk.crash(seed);
+                let names = disk.list(Path::new("/data")).expect("it is there");
+                let path_of = |name: &String| Path::new("/data").join(name);
+                let files: Vec<_> =
+                    names.iter().filter_map(|name| disk.read(&path_of(name))).collect();
+                let is_there = files.contains(&bytes) || {
+                    // Cut, and the rest is beside it.
+                    let rest = |kept: &Vec<u8>| bytes.ends_with(kept) && !kept.is_empty();
+                    files.iter().any(rest)
+                };
+                assert!(is_there, "{first} {seed}: {names:?}");
+                if disk.read(Path::new(PATH)).is_some() {
+                    fixed(&disk);
+                    assert_eq!(groups_of(&disk).len(), groups);
+                } else {
+                    let whole = disk.read(&PathBuf::from(format!("{PATH}.fixed")));
+                    assert!(whole.is_some(), "{first} {seed}: {names:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
