@@ -78,6 +78,22 @@
 //! whose waiters want different things of the same key, as readers of a stream do,
 //! needs queues by what is wanted: only the front of a queue is looked at.)
 //!
+//! # The journal
+//!
+//! The keyspace notes which keys have changed; at the end of a turn the engine seals
+//! what they are then into a group of commands ([`Engine::take_groups`]). `reactor`
+//! hands groups to a thread that writes and syncs them, and tells the engine how far it
+//! is ([`Engine::note_journal`]), which then lets go the replies that have waited for
+//! that. [`persist`] knows the files: groups with checksums, the manifest, what to do
+//! when a write or a sync fails; all of it runs on a simulated disk as well.
+//!
+//! A record gives a state and no change, so that reading it twice, or upon a later
+//! state that later records lead to again, ends in the same. That is what lets a rewrite
+//! do without a fork: it writes each key as it is when the walk comes by, all changes
+//! since the walk began go to the file behind the new base, and both read in order are
+//! exact, whichever of them the walk has seen. At the start [`Engine::replay`] runs the
+//! records while time stands still; what is due ends when the replay is over.
+//!
 //! # To add a command
 //!
 //! Write `src/commands/<name>.rs` with its [`commands::Spec`] (name, arity,

@@ -183,12 +183,31 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     ("WAIT", "No wait is longer than `max-wait-ms`, and a timeout of 0 is that long."),
     (
-        "SHUTDOWN SAVE",
-        "It is refused, unless FORCE says that the server is to end even so: there \
-      is nothing to save to.",
+        "(Snapshots)",
+        "SAVE and BGSAVE write RESP commands to `dbfilename`, not an RDB file, and are the only \
+      ones to: there are no save points, and SHUTDOWN writes one only with SAVE. SAVE waits while \
+      others are served.",
     ),
+    (
+        "(The journal)",
+        "All changes of one turn of the loop are one group, and each says what a key is then. With \
+      `appendfsync always` a failing disk does not end the server. While the journal cannot be \
+      written, PING is answered. Commands without keys, such as SCAN and DBSIZE, and messages may \
+      tell of what is not durable yet. RDB preambles are not read.",
+    ),
+    (
+        "BGREWRITEAOF",
+        "Without a journal it is an error. While a snapshot is written, it is scheduled, as in Redis.",
+    ),
+    (
+        "CONFIG SET appendonly",
+        "The answer is OK before the files are opened; if that fails, the log says why and the \
+      option is `no` again. Until the first rewrite has ended a restart finds the old journal, and \
+      WAITAOF waits.",
+    ),
+    ("WAITAOF", "It waits for the changes of all clients, not only of its own."),
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),
-    ("CONFIG SET", "`port`, `bind`, `save` and `appendonly` are fixed at the start."),
+    ("CONFIG SET", "`port`, `bind` and `save` are fixed at the start."),
     (
         "DEBUG",
         "There are OBJECT and SLEEP only; SLEEP ends at `max-wait-ms`, and OBJECT shows the \
