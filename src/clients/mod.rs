@@ -272,6 +272,17 @@ impl Clients {
         }
     }
 
+    /// Takes a client that has been sent its output off the list again, if it is the
+    /// last there. Returns whether it was.
+    pub(crate) fn unlist_output(&mut self, key: ClientKey) -> bool {
+        let is_last = self.with_output.last() == Some(&key);
+        if is_last {
+            self.with_output.pop();
+            self[key].output_listed = false;
+        }
+        is_last
+    }
+
     /// Takes the list of clients with something to send. Give the emptied
     /// vector back with [`Clients::restore_with_output`], so that it is
     /// allocated once.

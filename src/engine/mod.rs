@@ -338,6 +338,12 @@ impl Engine {
         self.clients.restore_with_output(list);
     }
 
+    /// Takes a client that has just been sent its output off the list again, if it
+    /// is the last there. Returns whether it was.
+    pub fn unlist_output(&mut self, key: ClientKey) -> bool {
+        self.clients.unlist_output(key)
+    }
+
     /// What a client has not been sent yet, in pieces, none of which is empty: large
     /// values are not copied. None for an unknown client.
     pub fn output_chunks(&mut self, key: ClientKey) -> Chunks<'_> {

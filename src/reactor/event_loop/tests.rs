@@ -181,3 +181,30 @@ fn a_deadline_in_unix_time_is_looked_at_again_before_it_comes() {
     }
     assert!(server.work.timeout() < Some(CLOCK_CHECK_EVERY), "what is due sooner is sooner");
 }
+
+#[test]
+fn what_many_publish_in_one_turn_is_one_write_for_each_subscriber() {
+    const SUBSCRIBERS: usize = 20;
+    const PUBLISHERS: usize = 5 * SENT_TOGETHER;
+    let mut server = Server::new(&[]);
+    let mut subscribers: Vec<_> = (0..SUBSCRIBERS).map(|_| server.connect()).collect();
+    let mut publishers: Vec<_> = (0..PUBLISHERS).map(|_| server.connect()).collect();
+    server.turn_until(|work| work.connections.len() == SUBSCRIBERS + PUBLISHERS);
+    for client in &mut subscribers {
+        client.write_all(b"SUBSCRIBE a\r\n").unwrap();
+    }
+    let subscribed = |work: &EventLoop| {
+        work.engine.clients().iter().filter(|(_, client)| client.subscriptions.is_some()).count()
+    };
+    server.turn_until(|work| subscribed(work) == SUBSCRIBERS && work.engine.output_count() == 0);
+    for client in &mut publishers {
+        client.write_all(b"PUBLISH a 1\r\n").unwrap();
+    }
+    let (writes, bytes) = (server.work.writes, server.sent_bytes());
+    server.turn();
+    assert_eq!(server.work.writes - writes, (SUBSCRIBERS + PUBLISHERS) as u64);
+    let message = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\n1\r\n".len();
+    let sent = PUBLISHERS * b":20\r\n".len() + SUBSCRIBERS * PUBLISHERS * message;
+    assert_eq!(server.sent_bytes() - bytes, sent as u64, "all of it in this turn");
+    assert!(server.is_idle());
+}
