@@ -6,7 +6,9 @@ use crate::protocol::Progress;
 ///
 /// A large argument that is still arriving has room for all of it, so that it need
 /// not be moved again and again, and the buffer ends with it, so that the value can
-/// be taken over together with the buffer. The client chooses its length, so room
+/// be taken over together with the buffer. A request with many large arguments learns
+/// of them one by one: its room grows by half at least, so that what it moves in all is
+/// no more than a few times its length. The client chooses the length, so room
 /// costs nothing until something stands in it: it is not touched, and below
 /// [`Unread::CLAIMED_BYTES_MAX`] of received bytes there is no more of it than that.
 #[derive(Debug, Default)]
@@ -25,6 +27,9 @@ impl Unread {
     /// A request with an argument from this size on, in bytes, has a buffer of its
     /// own.
     pub(crate) const LARGE_BYTES_MIN: usize = 32 << 10;
+    /// Of an argument that continues a request, at least so many bytes have to be
+    /// missing for it to be read by itself: small ones come many at a time.
+    const MISSING_BYTES_MIN: usize = 4 << 10;
     /// Room, in bytes, for what a client has announced and of which it has not sent
     /// as much yet.
     pub(crate) const CLAIMED_BYTES_MAX: usize = 1 << 20;
@@ -47,14 +52,16 @@ impl Unread {
             unread.bytes.reserve_exact(bytes.len());
         }
         unread.bytes.extend_from_slice(bytes);
-        unread.expect(needed);
+        // If it lacks one, that may as well be a line that is unfinished.
+        unread.missing = if is_large && needed > 1 { needed } else { 0 };
+        unread.make_room();
         unread
     }
 
-    /// The request lacks at least `needed` more bytes. (If that is one, it may as well
-    /// be a line that is unfinished.)
+    /// The request, of which a part was there before, lacks at least `needed` more bytes.
     pub(crate) fn expect(&mut self, needed: usize) {
-        let is_large = needed > 1 && self.bytes.len() + needed >= Self::LARGE_BYTES_MIN;
+        let is_large =
+            needed >= Self::MISSING_BYTES_MIN && self.bytes.len() + needed >= Self::LARGE_BYTES_MIN;
         self.missing = if is_large { needed } else { 0 };
         self.make_room();
     }
@@ -120,7 +127,8 @@ impl Unread {
         } else {
             Self::CLAIMED_BYTES_MAX + received
         };
-        self.bytes.try_reserve_exact((needed + spare).min(claim_max)).is_ok()
+        let room = (needed + spare).max(received / 2);
+        self.bytes.try_reserve_exact(room.min(claim_max)).is_ok()
     }
 }
 
@@ -159,6 +167,41 @@ mod tests {
         assert!(!unread.is_waiting());
         assert_eq!(unread.append(b"9"), b"");
         assert!(unread.bytes.ends_with(b"12345679"));
+    }
+
+    #[test]
+    fn a_request_with_many_large_arguments_is_moved_a_few_times_only() {
+        const ARGUMENT: usize = 300_000;
+        let mut unread = Unread::new(&[b'x'; 100], None, ARGUMENT);
+        // An allocator may happen not to move what grows; it cannot be relied on.
+        let (mut moves, mut capacity) = (0, unread.bytes.capacity());
+        let mut note = |unread: &Unread| {
+            moves += usize::from(unread.bytes.capacity() != capacity);
+            capacity = unread.bytes.capacity();
+        };
+        for _ in 0..100 {
+            while unread.is_waiting() {
+                unread.fill(|window| window.len());
+                note(&unread);
+            }
+            // The head of the next one comes with the end of the one before.
+            unread.append(b"\r\n$7\r\nkey:100\r\n$300000\r\n");
+            unread.expect(ARGUMENT);
+            note(&unread);
+        }
+        assert!(unread.bytes.len() > 100 * ARGUMENT);
+        assert!(unread.bytes.capacity() < 2 * unread.bytes.len());
+        assert!(moves <= 16, "{moves}");
+    }
+
+    #[test]
+    fn small_arguments_of_a_large_request_are_not_read_one_by_one() {
+        let mut unread = Unread::new(&[b'x'; 60_000], None, 100);
+        assert_eq!(unread.append(&[b'x'; 100]), b"");
+        unread.expect(100);
+        assert!(!unread.is_waiting(), "the next read is of any length");
+        unread.expect(Unread::MISSING_BYTES_MIN);
+        assert!(unread.is_waiting());
     }
 
     #[test]

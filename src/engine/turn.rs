@@ -90,9 +90,8 @@ impl Engine {
         }
         let consumed = self.run_requests(key, &unread.bytes, &mut unread.progress, share, serving);
         if consumed < unread.bytes.len() {
-            // The rest moves to the front. It is at most one read and one
-            // unfinished request, and a request moves at most once, so this is
-            // linear in what was received.
+            // The rest moves to the front. It is shorter than `LARGE_BYTES_MIN`, and it
+            // moves once for each share of requests that is run of it.
             unread.bytes.drain(..consumed);
             if unread.bytes.capacity() > UNREAD_KEPT_MAX
                 && unread.bytes.capacity() / 4 > unread.bytes.len()
