@@ -204,6 +204,26 @@ fn a_client_that_ends_gives_away_what_was_on_its_way_to_it() {
     assert_eq!(discarded(), LARGE);
 }
 
+#[test]
+fn what_a_client_was_the_last_to_hold_is_given_away_when_it_has_been_sent_or_is_not_wanted() {
+    let (mut sim, discarded) = sim_that_counts_discarded!(DISCARDED, Config::default());
+    sim.connect(2);
+    for step in [LARGE / 3, usize::MAX] {
+        sim.ask(1, &[b"SET", b"k", &value_of(LARGE)]);
+        discarded();
+        sim.stall(2);
+        sim.engine.receive(2, b"GETDEL k\r\nCLIENT ID\r\n", sim.now);
+        sim.turn();
+        assert_eq!(discarded(), LARGE, "the keyspace's part of it");
+        drained(&mut sim, 2, step);
+        assert_eq!(discarded(), LARGE, "the output's, step {step}");
+    }
+    sim.ask(1, &[b"SET", b"k", &value_of(LARGE)]);
+    discarded();
+    sim.engine.receive(2, b"CLIENT REPLY OFF\r\nGETDEL k\r\n", sim.now);
+    assert_eq!(discarded(), 2 * LARGE, "the keyspace's and the output's");
+}
+
 /// Sends bytes as a reactor does: what belongs to a large argument is read to where it
 /// is assembled, and the rest, up to `step` bytes in all, into a buffer beside that.
 fn send_windowed(sim: &mut Sim, client: usize, mut bytes: &[u8], step: usize) {

@@ -133,7 +133,8 @@ impl BufferPool {
         self.discard = discard;
     }
 
-    fn release(&self, value: Bytes) {
+    /// Drops a value, or gives it away to be freed if that takes long.
+    pub(crate) fn release(&self, value: Bytes) {
         if value.len() >= Self::LARGE_BYTES_MIN && value.is_unique() {
             (self.discard)(value);
         }

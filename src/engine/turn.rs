@@ -309,17 +309,18 @@ impl Engine {
         let changes = self.keyspace.stats().changes;
         let flow = self.dispatch(key, command, args, out);
         self.settle();
-        let client = &mut self.clients[key];
+        let Some((client, pool)) = self.clients.with_pool(key) else { return flow };
+        let take_back = |out: &mut OutBuffer| out.truncate(mark, |value| pool.release(value));
         match client.reply_mode {
-            _ if flow == Flow::Parked => out.truncate(mark),
+            _ if flow == Flow::Parked => take_back(out),
             ReplyMode::On => {}
-            ReplyMode::Off => out.truncate(mark),
+            ReplyMode::Off => take_back(out),
             ReplyMode::SkipThis => {
-                out.truncate(mark);
+                take_back(out);
                 client.reply_mode = ReplyMode::On;
             }
             ReplyMode::SkipNext => {
-                out.truncate(mark);
+                take_back(out);
                 client.reply_mode = ReplyMode::SkipThis;
             }
         }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::collections::vec_deque;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 /// An output buffer, from whose front bytes are taken as they are sent.
 ///
@@ -33,7 +33,17 @@ struct Pieces {
 struct Piece {
     /// Where in the buffer's own bytes it stands.
     at: usize,
+    /// All of it: whoever is given it in the end sees how large it is.
     bytes: Bytes,
+    /// How much of `bytes` has been sent already.
+    sent: usize,
+}
+
+impl Piece {
+    #[inline]
+    fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
 }
 
 impl OutBuffer {
@@ -96,11 +106,11 @@ impl OutBuffer {
                 if front.at > self.sent {
                     break;
                 }
-                let taken = front.bytes.len().min(count);
-                front.bytes.advance(taken);
+                let taken = front.unsent().len().min(count);
+                front.sent += taken;
                 pieces.len -= taken;
                 count -= taken;
-                if front.bytes.has_remaining() {
+                if front.sent < front.bytes.len() {
                     break;
                 }
                 pieces.list.pop_front().map(|piece| piece.bytes).into_iter().for_each(&mut release);
@@ -125,9 +135,9 @@ impl OutBuffer {
     }
 
     /// Takes back what was written after the buffer was `len` bytes long, where a
-    /// reply ended.
-    pub fn truncate(&mut self, len: usize) {
-        self.shared.truncate(self.sent, len);
+    /// reply ended. Shared strings that stood there go to `release`.
+    pub fn truncate(&mut self, len: usize, release: impl FnMut(Bytes)) {
+        self.shared.truncate(self.sent, len, release);
         self.bytes.truncate(self.sent + len - self.shared.len());
     }
 
@@ -182,20 +192,20 @@ impl SharedPieces {
     pub(super) fn push(&mut self, at: usize, bytes: Bytes) {
         let pieces = self.0.get_or_insert_default();
         pieces.len += bytes.len();
-        pieces.list.push_back(Piece { at, bytes });
+        pieces.list.push_back(Piece { at, bytes, sent: 0 });
     }
 
-    /// Removes those that begin at or behind `len` bytes in all; `sent` of the
-    /// buffer's own do not count.
-    pub(super) fn truncate(&mut self, sent: usize, len: usize) {
+    /// Removes those that begin at or behind `len` bytes in all, and gives them to
+    /// `release`; `sent` of the buffer's own do not count.
+    pub(super) fn truncate(&mut self, sent: usize, len: usize, mut release: impl FnMut(Bytes)) {
         let Some(pieces) = &mut self.0 else { return };
         while let Some(last) = pieces.list.back() {
-            let before = pieces.len - last.bytes.len();
+            let before = pieces.len - last.unsent().len();
             if last.at - sent + before < len {
                 return;
             }
             pieces.len = before;
-            pieces.list.pop_back();
+            pieces.list.pop_back().map(|piece| piece.bytes).into_iter().for_each(&mut release);
         }
         self.0 = None;
     }
@@ -207,7 +217,7 @@ impl SharedPieces {
             if piece.at - sent + len >= at {
                 break;
             }
-            len += piece.bytes.len();
+            len += piece.unsent().len();
         }
         len
     }
@@ -254,9 +264,9 @@ impl<'a> Chunks<'a> {
             let (before, rest) = self.bytes.split_at(piece.at - self.at);
             (self.bytes, self.at) = (rest, piece.at);
             if before.is_empty() {
-                return Some(&piece.bytes);
+                return Some(piece.unsent());
             }
-            self.piece = Some(&piece.bytes);
+            self.piece = Some(piece.unsent());
             return Some(before);
         }
         let rest = std::mem::take(&mut self.bytes);
@@ -308,10 +318,10 @@ mod tests {
                     out.drop_sent();
                 }
                 let count = step.min(out.len());
-                out.advance(count, |_| released += 1);
+                out.advance(count, |value| released += value.len());
                 sent += count;
             }
-            assert_eq!((released, sent, out.chunks().count()), (3, ALL.len(), 0));
+            assert_eq!((released, sent, out.chunks().count()), (5 + 3 + 1, ALL.len(), 0));
         }
     }
 
@@ -320,12 +330,13 @@ mod tests {
         for sent in 0..=1 {
             let mut out = mixed();
             out.advance(sent, drop);
-            out.truncate(8 - sent);
-            assert_eq!(text(&out), &"a12345bb"[sent..]);
+            let mut released = 0;
+            out.truncate(8 - sent, |_| released += 1);
+            assert_eq!((text(&out).as_str(), released), (&"a12345bb"[sent..], 2));
             out.shared.push(3, Bytes::from_static(b"xy"));
             out.insert(7 - sent, b"--");
             assert_eq!(text(&out), &"a12345b--bxy"[sent..]);
-            out.truncate(1 - sent);
+            out.truncate(1 - sent, drop);
             assert_eq!(text(&out), &"a"[sent..]);
         }
     }

@@ -115,7 +115,8 @@ impl<'a> Reply<'a> {
     pub fn truncate(&mut self, len: usize) {
         let Some(shared) = self.shared.as_deref_mut() else { return self.out.truncate(len) };
         let before = shared.len();
-        shared.truncate(0, len);
+        // What a command has shared before it failed, is still stored.
+        shared.truncate(0, len, drop);
         if !self.overflowed {
             self.bytes_max = self.bytes_max.saturating_add(before - shared.len());
         }
