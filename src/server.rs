@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::config::{Config, OptionError};
 use crate::persist::{self, Fault, SystemDisk};
@@ -72,6 +73,25 @@ pub enum LogLevelSource {
     /// The program, which leaves the level of `log` to nobody else: the option
     /// has no effect.
     Program,
+}
+
+/// How often memory that is not used any more goes back to the system: what is used
+/// again sooner need not be asked for.
+const PURGE_EVERY: Duration = Duration::from_secs(1);
+
+/// Has `purge` called once a second, on a thread of its own, for as long as the process
+/// lives: for a program whose allocator would otherwise let the loop give memory back.
+///
+/// # Errors
+/// The system has no thread to give.
+pub fn purge_beside_the_loop(purge: fn()) -> io::Result<()> {
+    let work = move || {
+        loop {
+            thread::sleep(PURGE_EVERY);
+            purge();
+        }
+    };
+    thread::Builder::new().name("tollgate-purge".to_owned()).spawn(work).map(drop)
 }
 
 /// A server inside another program: a thread of its own, any number of them in

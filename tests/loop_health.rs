@@ -4,12 +4,15 @@ mod support;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use ::tollgate::clock::Now;
 use ::tollgate::config::Config;
 use ::tollgate::engine::{Engine, Environment, Stage};
+use support::process::ServerProcess;
 use support::sim::{START_UNIX_US, Sim};
+use support::target::{Target as _, TcpTarget, encode};
 use support::tollgate;
 
 thread_local! {
@@ -265,4 +268,46 @@ fn a_server_at_work_tells_of_its_turns() {
     assert!(field("turns") >= 10.0);
     assert!(field("requests_per_turn_max") >= 1.0);
     assert!(field("turn_longest_us") >= 1.0);
+}
+
+/// The program's allocator puts off giving memory back to the system. The loop is not
+/// to be the one that does it in the end.
+#[test]
+fn the_memory_of_a_large_value_goes_back_to_the_system_beside_the_loop() {
+    const VALUE_BYTES: usize = 300 << 20;
+    let server = ServerProcess::start(|port| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(["--port", &port.to_string(), "--loop-cpu-time", "yes"]);
+        command.args(["--loglevel", "nothing"]);
+        command
+    })
+    .unwrap_or_else(|error| panic!("tollgate does not start: {error}"));
+    let mut client = server.connect();
+    let field = |client: &mut TcpTarget, section: &str, name: &str| -> String {
+        let info = client.call(&["INFO", section]);
+        let info = String::from_utf8_lossy(info.text().expect("text")).into_owned();
+        let mut pairs = info.lines().filter_map(|line| line.split_once(':'));
+        pairs.find(|(found, _)| *found == name).expect("INFO tells").1.to_owned()
+    };
+    let used = |client: &mut TcpTarget| -> usize {
+        field(client, "memory", "used_memory").parse().expect("a number")
+    };
+    client.send(&encode(&[b"SET", &b"large"[..], &vec![b'v'; VALUE_BYTES]])).expect("it takes it");
+    assert_eq!(client.reply().expect("a reply"), b"+OK\r\n");
+    assert!(used(&mut client) > VALUE_BYTES);
+    client.call(&["DEL", "large"]);
+    client.call(&["CONFIG", "RESETSTAT"]);
+    // Pages of small values come and go.
+    let begun = Instant::now();
+    let mut count: usize = 0;
+    while begun.elapsed() < Duration::from_millis(2_500) {
+        let value = "v".repeat(100 + count * 7_919 % 3_000);
+        client.call(&["SET", &format!("k{}", count % 2_000), &value]);
+        client.call(&["DEL", &format!("k{}", count * 31 % 2_000)]);
+        count += 1;
+    }
+    assert!(used(&mut client) < VALUE_BYTES / 2, "{}", used(&mut client));
+    let work = field(&mut client, "loop", "turn_longest_work");
+    let cpu_us = work.rsplit_once("cpu_us=").expect("it is measured").1;
+    assert!(cpu_us.parse::<u64>().expect("a number") < 5_000, "{work}");
 }

@@ -1,7 +1,8 @@
 //! Giving large blocks of memory back on a thread of their own.
 //!
 //! The system takes a block back page by page: tens of milliseconds for one of
-//! 500 MB, in which the loop would serve nobody.
+//! 500 MB, in which the loop would serve nobody. (An allocator may put that off, and
+//! then surprise somebody else with it. `main.rs` says how the program's does not.)
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
