@@ -270,6 +270,36 @@ fn a_server_at_work_tells_of_its_turns() {
     assert!(field("turn_longest_us") >= 1.0);
 }
 
+#[test]
+fn what_follows_the_last_command_counts_to_the_requests_too() {
+    let mut sim = timed(Config::default());
+    sim.connect(2);
+    sim.connect(3);
+    let large = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nabc";
+    sim.engine.receive(3, large, sim.now);
+    turn(&mut sim, |sim| {
+        pass(10);
+        sim.engine.receive(2, b"PING\r\n", sim.now);
+        sim.engine.read_into(3, |window| {
+            pass(300);
+            window.len().min(1_000)
+        });
+        sim.engine.receive(3, b"", sim.now);
+        sim.engine.end_stage(Stage::Requests);
+    });
+    expect(&mut sim, &[("stage_requests_us", "310"), ("stage_send_us", "0")]);
+    turn(&mut sim, |sim| {
+        pass(10);
+        sim.engine.receive(2, b"PING\r\n", sim.now);
+        let bytes = sim.engine.output(2).len();
+        pass(500);
+        sim.engine.sent(2, bytes);
+        sim.engine.end_stage(Stage::Requests);
+        pass(7);
+    });
+    expect(&mut sim, &[("stage_requests_us", "820"), ("stage_send_us", "7")]);
+}
+
 /// The program's allocator puts off giving memory back to the system. The loop is not
 /// to be the one that does it in the end.
 #[test]

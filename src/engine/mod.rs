@@ -284,6 +284,9 @@ impl Engine {
         match unread {
             Some((unread, input_bytes)) => {
                 let filled = unread.fill(read) as u64;
+                if filled > 0 {
+                    self.server.note_other_work();
+                }
                 *input_bytes += filled;
                 self.server.stats.input_bytes += filled;
             }
@@ -389,6 +392,7 @@ impl Engine {
     /// # Panics
     /// In debug builds, if `count` is more than there is.
     pub fn sent(&mut self, key: ClientKey, count: usize) {
+        self.server.note_other_work();
         let Some((client, pool)) = self.clients.with_pool(key) else { return };
         let was_paused = client.output.len() >= self.config.output_pause_bytes;
         client.output.advance(count, pool);

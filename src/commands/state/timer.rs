@@ -20,6 +20,8 @@ const RUN_MAX: u64 = 16;
 pub(crate) struct Timer {
     /// The stopwatch's last reading.
     read_at_ns: u64,
+    /// Nothing but the commands of a batch has taken time since.
+    is_running: bool,
     /// The brief command that has run since, and how often.
     run: Run,
     /// The requests that run now were sent together.
@@ -38,6 +40,12 @@ impl Timer {
     pub(crate) fn read_at_ns(&self) -> u64 {
         self.read_at_ns
     }
+
+    /// When the last command has ended, in nanoseconds, if nothing has been done since.
+    #[inline]
+    pub(super) fn ended_ns(&self) -> Option<u64> {
+        self.is_running.then_some(self.read_at_ns)
+    }
 }
 
 impl ServerState {
@@ -46,6 +54,14 @@ impl ServerState {
     pub(crate) fn start_watch(&mut self, keep_histogram: bool) {
         self.stop_watch(keep_histogram);
         self.timer.read_at_ns = (self.stopwatch)();
+        self.timer.is_running = true;
+    }
+
+    /// Something other than commands takes time: the last reading says no more when it
+    /// has ended.
+    #[inline]
+    pub(crate) fn note_other_work(&mut self) {
+        self.timer.is_running = false;
     }
 
     /// A batch of requests has ended: what has run and is not timed yet, is.

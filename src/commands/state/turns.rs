@@ -189,10 +189,12 @@ impl ServerState {
     pub(crate) fn end_stage(&mut self, stage: Stage) {
         if self.turn.is_open {
             // The last command was timed when it had ended: near enough to the end of
-            // what was received, and a reading less in each turn.
-            let timed_ns = self.timer.read_at_ns();
-            let is_timed = stage == Stage::Requests && timed_ns > self.turn.stage_ended_ns;
-            let now_ns = if is_timed { timed_ns } else { (self.stopwatch)() };
+            // what was received, and a reading less in each turn. Not if more was done
+            // since: large arguments read, or answers sent.
+            let ended_ns = self.timer.ended_ns().filter(|&ended_ns| {
+                stage == Stage::Requests && ended_ns > self.turn.stage_ended_ns
+            });
+            let now_ns = ended_ns.unwrap_or_else(self.stopwatch);
             self.end_stage_at(stage, now_ns);
         }
     }
