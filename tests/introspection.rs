@@ -253,6 +253,25 @@ OK
 }
 
 #[test]
+fn a_command_of_a_pipeline_that_sends_events_is_timed_by_itself() {
+    let mut config = Config::default();
+    config.set("slowlog-log-slower-than", "1000").expect("a valid value");
+    let mut sim = timed(config, 1_000_000);
+    let slow_sets = |sim: &mut Sim| {
+        sim.send_raw(1, &b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n".repeat(10));
+        sim.take_replies(1);
+        let entries = sim.ask(1, &[b"SLOWLOG", b"GET", b"-1"]);
+        let entries = entries.elements().expect("an array").iter();
+        let words = entries.map(|entry| texts(&entry.elements().expect("an entry")[3]));
+        words.filter(|words| words[0] == "SET").count()
+    };
+    sim.cli(1, "PING");
+    assert_eq!(slow_sets(&mut sim), 0, "ten have taken a millisecond together");
+    sim.cli(1, "CONFIG SET notify-keyspace-events KEA");
+    assert_eq!(slow_sets(&mut sim), 10);
+}
+
+#[test]
 fn the_slow_log_keeps_what_is_slow_and_hides_passwords() {
     let mut config = Config::default();
     config.set("slowlog-log-slower-than", "1000").expect("a valid value");

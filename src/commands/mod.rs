@@ -220,13 +220,16 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
     context.server.end_other_run(command.id, context.config.latency_tracking);
     let begun_ns = context.server.timer.read_at_ns();
     let result = (command.spec.handler)(context, args);
-    if context.db.keyspace().has_happened() {
+    let has_told = context.db.keyspace().has_happened();
+    if has_told {
         events::deliver(context.db.keyspace(), context.clients, context.config, Some(context.me));
     }
     if context.clients.is_tracking() {
         remember_reads(context, command, args);
     }
-    if matches!(result, Ok(Outcome::Done)) && was_brief(context, command, args, mark) {
+    // Whom it has told, and of how much, is not bounded.
+    let is_done = matches!(result, Ok(Outcome::Done));
+    if is_done && !has_told && was_brief(context, command, args, mark) {
         context.server.commands[command.id].calls += 1;
         context.server.stats.commands += 1;
         context.server.extend_run(command.id);
