@@ -618,6 +618,31 @@ fn key_info_does_not_know_the_age_unless_write_times_are_kept() {
 }
 
 #[test]
+fn the_age_is_forgotten_with_the_first_write_after_write_times_have_been_switched_off() {
+    let mut sim = Sim::new();
+    sim.cli(1, "CONFIG SET key-write-times yes");
+    let writes = [
+        "SET k v",
+        "SETRANGE k 0 w",
+        "APPEND k w",
+        "SET k 1",
+        "INCR k",
+        "LOCK.ACQUIRE l a PX 1000",
+    ];
+    for write in writes {
+        let key = if write.contains(" l ") { "l" } else { "k" };
+        sim.cli(1, "CONFIG SET key-write-times yes");
+        sim.cli(1, write);
+        sim.advance_ms(100);
+        check_key_info(&mut sim, key, &[("age-ms", "(integer) 100")]);
+        sim.cli(1, "CONFIG SET key-write-times no");
+        check_key_info(&mut sim, key, &[("age-ms", "(integer) 100")]);
+        sim.cli(1, write);
+        check_key_info(&mut sim, key, &[("age-ms", "(nil)")]);
+    }
+}
+
+#[test]
 fn a_transaction_sees_what_its_watched_locks_and_holds_have_become() {
     for (change, key) in [
         ("> DEL lock", "lock"),

@@ -348,9 +348,7 @@ impl<'a> Db<'a> {
             };
             versioning.apply(&mut entry);
             entry.set_accessed_s(accessed_s);
-            if write_times {
-                entry.set_written(Some(now_ms));
-            }
+            entry.set_written(write_times.then_some(now_ms));
             let old = entry.deadline_ms();
             let new = match deadline {
                 Deadline::Keep => old,
@@ -384,6 +382,12 @@ impl<'a> Db<'a> {
         Ok(())
     }
 
+    /// What a key that is written now remembers as the time of that, if it is to.
+    #[inline]
+    fn written_ms(&self) -> Option<u64> {
+        self.keyspace.write_times.then_some(self.keyspace.now_ms)
+    }
+
     /// Stores a value where nothing is.
     #[inline]
     fn insert_new(
@@ -401,9 +405,7 @@ impl<'a> Db<'a> {
         let mut entry = Entry::new(key, value, deadline_ms);
         versioning.apply(&mut entry);
         entry.set_accessed_s(self.access_time());
-        if self.keyspace.write_times {
-            entry.set_written(Some(self.keyspace.now_ms));
-        }
+        entry.set_written(self.written_ms());
         self.keyspace.debts.note_written(entry.freeing_cost());
         self.insert(hash, entry);
     }
@@ -445,16 +447,13 @@ impl<'a> Db<'a> {
         key: &[u8],
         change: impl FnOnce(&mut Object) -> R,
     ) -> Option<R> {
-        let (accessed_s, now_ms) = (self.access_time(), self.keyspace.now_ms);
-        let write_times = self.keyspace.write_times;
+        let (accessed_s, written_ms) = (self.access_time(), self.written_ms());
         let hash = self.database().table.hash(key);
         let mut entry = self.database_mut().table.find_mut(hash, key)?;
         let cost = entry.freeing_cost();
         let changed = change(entry.object_mut()?);
         entry.set_accessed_s(accessed_s);
-        if write_times {
-            entry.set_written(Some(now_ms));
-        }
+        entry.set_written(written_ms);
         let grown_by = entry.freeing_cost().saturating_sub(cost);
         drop(entry);
         self.keyspace.debts.note_written(grown_by);
@@ -500,7 +499,7 @@ impl<'a> Db<'a> {
         change: impl FnOnce(&mut Entry) -> (R, Scope),
     ) -> R {
         let accessed_s = self.access_time();
-        let written_ms = self.keyspace.write_times.then_some(self.keyspace.now_ms);
+        let written_ms = self.written_ms();
         let hash = self.database().table.hash(key);
         let mut entry = self
             .database_mut()
@@ -511,9 +510,7 @@ impl<'a> Db<'a> {
         let (result, scope) = change(&mut entry);
         versioning.apply(&mut entry);
         entry.set_accessed_s(accessed_s);
-        if written_ms.is_some() {
-            entry.set_written(written_ms);
-        }
+        entry.set_written(written_ms);
         let fresh_until_ms = entry.fresh_until_ms();
         let grown_by = entry.freeing_cost().saturating_sub(cost);
         drop(entry);

@@ -169,10 +169,13 @@ impl Entry {
         self.field(Field::Written)
     }
 
-    /// Notes when the value was written, in Unix milliseconds.
+    /// Notes when the value was written, in Unix milliseconds; `None` forgets when it
+    /// was written before.
     #[inline]
     pub(crate) fn set_written(&mut self, written_ms: Option<u64>) {
-        self.set_field(Field::Written, written_ms);
+        if written_ms.is_some() || self.shape() & Field::Written.flag() != 0 {
+            self.set_field(Field::Written, written_ms);
+        }
     }
 
     /// When the value goes stale, in Unix milliseconds; `None`: not before its
