@@ -224,6 +224,24 @@ fn what_a_client_was_the_last_to_hold_is_given_away_when_it_has_been_sent_or_is_
     assert_eq!(discarded(), 2 * LARGE, "the keyspace's and the output's");
 }
 
+#[test]
+fn a_value_on_its_way_to_many_is_in_memory_once() {
+    let mut sim = Sim::new();
+    sim.ask(1, &[b"SET", b"k", &value_of(LARGE)]);
+    for client in 2..10 {
+        sim.connect(client);
+        sim.stall(client);
+        sim.engine.receive(client, b"GET k\r\n", sim.now);
+    }
+    sim.turn();
+    let reply = sim.ask(1, &[b"INFO", b"memory"]);
+    let info = String::from_utf8_lossy(reply.text().expect("INFO is text")).into_owned();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("a field");
+    // What keys take is known only where the process tells.
+    assert!(used.parse::<usize>().expect("a number") < LARGE, "{used}");
+    assert!(sim.engine.client_memory_bytes(2) > LARGE, "it keeps the value alive");
+}
+
 /// Sends bytes as a reactor does: what belongs to a large argument is read to where it
 /// is assembled, and the rest, up to `step` bytes in all, into a buffer beside that.
 fn send_windowed(sim: &mut Sim, client: usize, mut bytes: &[u8], step: usize) {

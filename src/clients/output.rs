@@ -45,6 +45,11 @@ impl Output {
         self.buffer.capacity()
     }
 
+    /// Bytes of memory of the part that is not shared.
+    pub(crate) fn own_capacity(&self) -> usize {
+        self.buffer.own_capacity()
+    }
+
     /// Notes that the first `count` unsent bytes are on their way. A drained
     /// buffer goes back to the pool.
     pub(crate) fn advance(&mut self, count: usize, pool: &mut BufferPool) {

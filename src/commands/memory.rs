@@ -146,7 +146,7 @@ pub(super) struct Figures {
     pub(super) peak: u64,
     /// Tables and deadline indexes.
     pub(super) overhead: u64,
-    /// Output and input of clients, and spare buffers.
+    /// Output and input of clients, without what they share, and spare buffers.
     pub(super) clients: u64,
     /// Keys in all databases.
     pub(super) keys: u64,
@@ -158,7 +158,8 @@ impl Figures {
         (context.server.refresh_process)(&mut context.server.process);
         let overhead = context.db.keyspace().overhead_bytes() as u64;
         let buffers = |(_, client): (_, &crate::clients::Client)| {
-            client.output.capacity() + client.unread_bytes()
+            // Values on their way are shared with the keyspace, and with other clients.
+            client.output.own_capacity() + client.unread_bytes()
         };
         let clients: usize = context.clients.iter().map(buffers).sum();
         let clients = (clients + context.clients.pool.capacity()) as u64;
