@@ -58,7 +58,12 @@ impl Dismantle {
             }
             // SAFETY: each pointer stands in one slot.
             let entry = self.spill.pop().and_then(|mut slot| unsafe { slot.take() });
-            *budget = budget.saturating_sub(entry.map_or(1, |entry| entry.freeing_cost()));
+            let cost = entry.map_or(1, |entry| {
+                let cost = entry.freeing_cost();
+                entry.discard(discard);
+                cost
+            });
+            *budget = budget.saturating_sub(cost);
         }
         self.directory = Vec::new();
         self.index = 0;

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::keyspace::entry::{NewValue, Value};
@@ -558,4 +559,21 @@ fn spilled_entries_are_freed_in_slices_too() {
     }
     assert!(steps >= 9, "{steps}");
     table.check();
+}
+
+#[test]
+fn large_values_of_spilled_entries_are_given_away_to_be_freed() {
+    static DISCARDED: AtomicUsize = AtomicUsize::new(0);
+    let discard = |_| {
+        DISCARDED.fetch_add(1, Ordering::SeqCst);
+    };
+    let mut table = Table::with_hasher(|_| u64::MAX);
+    let count = 34;
+    let value = vec![b'v'; 1 << 20];
+    for number in 0..count {
+        table.insert(u64::MAX, Entry::new(&key(number), NewValue::Bytes(&value), None));
+    }
+    assert!(table.spilled() > 0);
+    assert!(!table.clear().step(&mut { usize::MAX }, discard));
+    assert_eq!(DISCARDED.load(Ordering::SeqCst), count);
 }
