@@ -599,7 +599,7 @@ impl Table {
     }
 }
 
-/// Makes the low hashes of an even hash function up to twice as dense as the high
+/// Makes the high hashes of an even hash function up to twice as dense as the low
 /// ones, as spiral hashing does.
 ///
 /// Under even hashes all segments grow and split at the same time, and the table
@@ -607,8 +607,8 @@ impl Table {
 /// and others have just split: the memory for each key is the same at any number of
 /// keys, and what one segment frees another one takes.
 ///
-/// With x from 0 to 1, this is `x + (x - x^2) * 11 / 32`: the slope falls from 43/32
-/// to 21/32.
+/// With x from 0 to 1, this is `x + (x - x^2) * 11 / 32`: the slope falls from 43/32,
+/// where hashes are drawn apart, to 21/32, where they are crowded.
 #[inline]
 fn spread(hash: u64) -> u64 {
     let square = ((u128::from(hash) * u128::from(hash)) >> 64) as u64;
