@@ -472,7 +472,7 @@ impl Table {
             self.spill.push(hash, slot);
         }
         self.segments[depth as usize] += 1;
-        self.segment_bytes += size_of_val(&*segment);
+        self.segment_bytes += segment.memory_bytes();
         Link::new(segment, size, depth)
     }
 
@@ -486,7 +486,7 @@ impl Table {
         // with it.
         let segment = unsafe { link.into_box() };
         self.segments[link.depth() as usize] -= 1;
-        self.segment_bytes -= size_of_val(&*segment);
+        self.segment_bytes -= segment.memory_bytes();
     }
 
     /// Replaces the segment of this hash by one of another size.

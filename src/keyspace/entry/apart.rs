@@ -17,7 +17,9 @@ const SPARE_SHARE: usize = 8;
 #[derive(Clone)]
 pub(super) struct Apart {
     bytes: Bytes,
-    /// Bytes allocated for the buffer, as far as known (`Bytes` does not tell).
+    /// Bytes allocated for the buffer, as far as known. `Bytes` does not tell: of a
+    /// value that was taken over together with the buffer it came in, neither what else
+    /// stands in that, up to an eighth, nor its spare room is counted.
     capacity: usize,
 }
 

@@ -265,6 +265,11 @@ impl Segment {
         unsafe { Box::from_raw(Box::into_raw(buckets) as *mut Segment) }
     }
 
+    /// What its block takes: one line more than its own, see [`Size`].
+    pub(super) fn memory_bytes(&self) -> usize {
+        (self.buckets.len() + 1) * size_of::<Bucket>()
+    }
+
     /// Where the key stands. The common case is one line of slots. It may still
     /// be among the spilled ones if its home has overflowed.
     #[inline]
