@@ -272,6 +272,20 @@ fn a_command_of_a_pipeline_that_sends_events_is_timed_by_itself() {
 }
 
 #[test]
+fn a_pipeline_that_ends_a_wait_is_timed_together_behind_that_too() {
+    let mut sim = timed(Config::default(), 1_000_000);
+    sim.cli(1, "LOCK.ACQUIRE l a PX 1000");
+    sim.send(2, &[b"LOCK.ACQUIRE", b"l", b"b", b"PX", b"1000", b"WAIT", b"1000"]);
+    let mut pipeline = b"*3\r\n$12\r\nLOCK.RELEASE\r\n$1\r\nl\r\n$1\r\na\r\n".to_vec();
+    pipeline.extend(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(10));
+    sim.send_raw(1, &pipeline);
+    sim.take_replies(1);
+    let commandstats = &info(&mut sim, &["commandstats"])["Commandstats"];
+    let get = &commandstats["cmdstat_get"];
+    assert!(get.starts_with("calls=10,usec=1000,"), "{get}");
+}
+
+#[test]
 fn the_slow_log_keeps_what_is_slow_and_hides_passwords() {
     let mut config = Config::default();
     config.set("slowlog-log-slower-than", "1000").expect("a valid value");

@@ -220,6 +220,8 @@ impl Engine {
                     }
                     if self.has_to_serve() && serving == Serving::Yes {
                         self.serve();
+                        // Whoever was served had requests of its own.
+                        self.server.timer.is_pipelined = count > 1;
                     }
                     let client = &self.clients[key];
                     if client.is_closing() {
