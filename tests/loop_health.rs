@@ -195,8 +195,7 @@ fn keys_that_are_due_are_a_backlog_until_they_are_removed() {
 #[test]
 fn what_is_stored_with_a_deadline_in_the_past_was_not_late() {
     let mut sim = timed(Config::default());
-    sim.cli(1, "SET a 1");
-    sim.cli(1, "PEXPIREAT a 1");
+    sim.cli(1, "SET a 1 PXAT 1");
     assert_eq!(sim.cli(1, "EXISTS a"), "(integer) 0");
     sim.advance_ms(10);
     expect(&mut sim, &[("expiry_lag_max_ms", "0")]);
