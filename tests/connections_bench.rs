@@ -286,5 +286,6 @@ fn a_fixed_rate_is_sent_or_owned_up_to() {
     // More than anybody can answer: what is not sent is in the latencies.
     let fast = run(5_000_000.0);
     assert!(fast.unsent > 0);
+    assert!(fast.requests + 2 * fast.unsent >= 1_000_000, "all of them");
     assert_eq!(fast.latencies.len(), fast.requests + 2 * fast.unsent);
 }

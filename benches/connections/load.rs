@@ -352,7 +352,9 @@ impl Run<'_> {
     fn finish(mut self, active: usize) -> Outcome {
         let mut unsent = 0;
         let mut time = self.heard_at - self.begun;
-        if let (Some(schedule), End::After(length)) = (&self.schedule, self.end) {
+        if let (Some(schedule), End::After(length)) = (&mut self.schedule, self.end) {
+            // What came due after the last look at it was not sent either.
+            while schedule.take_due(length).is_some() {}
             // However early the last one was: the rate is over the whole time.
             time = time.max(length - GRACE);
             let requests = self.batches.requests_a_batch().round() as u64;
