@@ -12,10 +12,11 @@ use slab::Slab;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::acceptor::{Accepted, Acceptor};
+use super::clock::{self, Clock};
 use super::connection::{Connection, Input};
 use super::keeper::Keeper;
 use super::signals::Signals;
-use super::{Reactor, RunError, SIGNALS, Stop, WAKER, clock, freeing, process};
+use super::{Reactor, RunError, SIGNALS, Stop, WAKER, freeing, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
 use crate::engine::{ClientKey, Engine, Environment, Peer, Stage};
@@ -56,6 +57,7 @@ const SHUTDOWN_SILENCE: Duration = Duration::from_secs(1);
 /// A server at work.
 pub(super) struct EventLoop {
     poll: Poll,
+    clock: Clock,
     engine: Engine,
     keeper: Keeper,
     acceptor: Acceptor,
@@ -121,11 +123,13 @@ impl EventLoop {
         let buffer = vec![0; config.client_read_bytes].into_boxed_slice();
         let log_level = role.sets_log_level().then_some(config.loglevel);
         let reserved = (config.maxclients as usize).min(CONNECTIONS_RESERVED_MAX);
-        let now = clock::now();
+        let mut clock = Clock::new();
+        let now = clock.now();
         let mut engine = Engine::new(config, environment, now);
         let keeper = Keeper::new(files, stop.waker(), &mut engine, now);
         EventLoop {
             poll,
+            clock,
             engine,
             keeper,
             acceptor,
@@ -198,7 +202,7 @@ impl EventLoop {
     fn turn(&mut self, events: &Events) -> Result<(), RunError> {
         // One time for all that happens in this turn: a key cannot expire
         // between two commands of a batch.
-        let now = clock::now();
+        let now = self.clock.now();
         self.engine.begin_turn(clock::nanoseconds(now.monotonic));
         // Those who join the queue in this turn have had their read in it.
         let earlier = self.to_read.len();
