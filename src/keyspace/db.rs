@@ -366,7 +366,7 @@ impl<'a> Db<'a> {
             }
             let database = &mut self.keyspace.databases[self.index];
             if database.note_deadline(hash, old, new, filed_at_ms) {
-                self.keyspace.debts.note_filed();
+                self.keyspace.note_filed(self.index);
             }
             self.keyspace.debts.note_written(cost);
             self.keyspace.stored_due |= new.is_some_and(|deadline_ms| deadline_ms <= now_ms);
@@ -600,7 +600,7 @@ impl<'a> Db<'a> {
             return false;
         };
         if database.note_deadline(hash, old, deadline_ms, filed_at_ms) {
-            self.keyspace.debts.note_filed();
+            self.keyspace.note_filed(self.index);
         }
         true
     }
@@ -683,7 +683,7 @@ impl<'a> Db<'a> {
         database.table.insert(hash, entry);
         if let Some(deadline_ms) = deadline_ms {
             database.index.insert(hash, deadline_ms, filed_at_ms);
-            self.keyspace.debts.note_filed();
+            self.keyspace.note_filed(self.index);
             self.keyspace.stored_due |= deadline_ms <= now_ms;
         }
     }

@@ -157,10 +157,6 @@ impl Database {
 
     /// See [`Keyspace::next_deadline_ms`].
     fn next_deadline_ms(&self) -> Option<u64> {
-        // Most databases have no deadlines, and each is asked in each turn.
-        if self.is_idle() {
-            return None;
-        }
         if self.due_prefixes.is_empty() { self.index.next_deadline_ms() } else { Some(0) }
     }
 
@@ -237,6 +233,9 @@ pub(crate) struct Keyspace {
     timers_from_ms: u64,
     /// The databases that may have timers: few, however many there are.
     timed: BTreeSet<usize>,
+    /// The databases whose keys may have deadlines, or whose indexes have work to do:
+    /// each turn looks at these, and most servers use one of their databases.
+    expiring: Vec<usize>,
     /// The number that each database has now, by its identity.
     numbers: Vec<usize>,
     /// Ties of owners to connections that have ended, as CLIENT ID and token.
@@ -248,7 +247,8 @@ pub(crate) struct Keyspace {
     debts: Debts,
     /// What large values are given to when nobody needs them.
     discard: Discard,
-    /// The database that the next slice of expiry begins with.
+    /// The place, among those that expire, of the database that the next slice begins
+    /// with.
     expire_next: usize,
     /// A key has been stored with a deadline that had passed already.
     stored_due: bool,
@@ -285,6 +285,7 @@ impl Keyspace {
             token: now.unix_us,
             timers_from_ms: u64::MAX,
             timed: BTreeSet::new(),
+            expiring: Vec::new(),
             numbers: (0..count).collect(),
             untied: Vec::new(),
             write_times: false,
@@ -520,6 +521,7 @@ impl Keyspace {
         for db in [a, b] {
             self.numbers[self.databases[db].id.0] = db;
             self.timed.insert(db);
+            self.note_expiring(db);
         }
         for db in [a, b] {
             self.waiters.signal_all(db);
@@ -629,18 +631,20 @@ impl Keyspace {
         let filed = mem::take(&mut self.debts.filed);
         let mut left = keys_max.max(mem::take(&mut self.debts.expire));
         let mut visits = keys_max.max(filed.saturating_mul(VISITS_PER_FILING));
-        for db in 0..self.databases.len() {
-            self.advance_rebuild(db, &mut visits);
+        let databases = &self.databases;
+        self.expiring.retain(|&db| !databases[db].is_idle());
+        for at in 0..self.expiring.len() {
+            self.advance_rebuild(self.expiring[at], &mut visits);
         }
-        for _ in 0..self.databases.len() {
+        for _ in 0..self.expiring.len() {
             // When a slice is used up, the next one begins with the database
             // behind, so that no one can hold up the others.
             if left == 0 {
                 return self.next_deadline_ms().is_some_and(|next_ms| next_ms <= self.now_ms);
             }
-            let db = self.expire_next;
-            self.expire_next = (db + 1) % self.databases.len();
-            if self.expire_db(db, &mut left) {
+            let at = self.expire_next % self.expiring.len();
+            self.expire_next = at + 1;
+            if self.expire_db(self.expiring[at], &mut left) {
                 return true;
             }
         }
@@ -725,8 +729,24 @@ impl Keyspace {
     /// The earliest Unix millisecond at which [`Keyspace::expire_slice`] or
     /// [`Keyspace::fire_timers`] has something to do; 0 when it has at once.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
-        let keys = self.databases.iter().filter_map(Database::next_deadline_ms).min();
-        keys.into_iter().chain(self.next_timer_ms()).min()
+        let next = |&db: &usize| self.databases[db].next_deadline_ms();
+        let keys = self.expiring.iter().filter_map(next).min();
+        match (keys, self.next_timer_ms()) {
+            (Some(key), Some(timer)) => Some(key.min(timer)),
+            (keys, timer) => keys.or(timer),
+        }
+    }
+
+    /// A command has filed a deadline in the index of this database.
+    fn note_filed(&mut self, db: usize) {
+        self.debts.note_filed();
+        self.note_expiring(db);
+    }
+
+    fn note_expiring(&mut self, db: usize) {
+        if !self.expiring.contains(&db) {
+            self.expiring.push(db);
+        }
     }
 
     /// Advances the rebuilding of a deadline index, if one is under way, and takes
