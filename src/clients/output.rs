@@ -30,11 +30,13 @@ impl Output {
     }
 
     /// Number of bytes not sent yet.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
     }
 
     /// Whether everything has been sent.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
@@ -59,6 +61,7 @@ impl Output {
         }
     }
 
+    #[inline]
     fn empty(&mut self, pool: &mut BufferPool) {
         let bytes = self.buffer.take_bytes(|value| pool.release(value));
         pool.give(bytes);
@@ -84,12 +87,14 @@ impl Output {
 
     /// Puts back the buffer that [`Output::take`] took out.
     pub(crate) fn restore(&mut self, buffer: OutBuffer, pool: &mut BufferPool) {
-        let pushed = self.take_pushed();
-        self.buffer = buffer;
+        let pushed = std::mem::replace(&mut self.buffer, buffer);
         if self.discarded {
             return self.discard(pool);
         }
-        self.buffer.extend_from_slice(&pushed);
+        if !pushed.is_empty() {
+            // Nothing of it is shared.
+            pushed.chunks().for_each(|chunk| self.buffer.extend_from_slice(chunk));
+        }
         if self.buffer.is_empty() {
             self.empty(pool);
         }

@@ -114,7 +114,7 @@ use std::time::Duration;
 
 use crate::clients::{ClientKey, Clients, Wake};
 use crate::clock::Now;
-use crate::config::Config;
+use crate::config::{Config, NotifyFlags};
 pub use crate::keyspace::Discard;
 use crate::keyspace::{Db, Want};
 use crate::protocol::{Args, Reply};
@@ -133,8 +133,8 @@ pub(crate) use watch::unwatch_all;
 /// Redis.
 const QUOTED_BYTES_MAX: usize = 128;
 
-/// Request and reply of a brief command, in bytes, beyond which it is timed by
-/// itself all the same.
+/// The request and the reply of a brief command, in bytes each, beyond which it is
+/// timed by itself all the same.
 const BRIEF_BYTES_MAX: usize = 4_096;
 
 /// If `slowlog-log-slower-than` is less than this, in microseconds, every command is
@@ -217,8 +217,15 @@ pub(crate) struct Context<'a> {
 pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>) -> Outcome {
     let mark = context.reply.len();
     let is_first_run = context.wake == Wake::First;
-    context.server.end_other_run(command.id, context.config.latency_tracking);
-    let begun_ns = context.server.timer.read_at_ns();
+    let keep_histogram = context.config.latency_tracking;
+    context.server.end_other_run(command.id, keep_histogram);
+    let is_brief = is_brief(context, command, args);
+    let is_alone = is_brief && !context.server.timer.is_pipelined;
+    let tells = context.config.notify_keyspace_events != NotifyFlags::default();
+    let begun_ns = match is_alone && !tells && context.server.skips_timing(command.id) {
+        true => None,
+        false => Some(context.server.begun_ns()),
+    };
     let result = (command.spec.handler)(context, args);
     let has_told = context.db.keyspace().has_happened();
     if has_told {
@@ -227,69 +234,74 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
     if context.clients.is_tracking() {
         remember_reads(context, command, args);
     }
-    // Whom it has told, and of how much, is not bounded.
-    let is_done = matches!(result, Ok(Outcome::Done));
-    if is_done && !has_told && was_brief(context, command, args, mark) {
-        context.server.commands[command.id].calls += 1;
-        context.server.stats.commands += 1;
-        context.server.extend_run(command.id);
-        feed_monitors(context, command, args);
-        return Outcome::Done;
-    }
-    if let Ok(wait @ Outcome::Wait(_)) = result {
-        if is_first_run {
-            feed_monitors(context, command, args);
+    let error = match result {
+        Ok(Outcome::Done) => None,
+        Ok(wait @ Outcome::Wait(_)) => {
+            if is_first_run {
+                feed_monitors(context, command, args);
+            }
+            return wait;
         }
-        return wait;
+        Err(error) => Some(error),
+    };
+    context.server.stats.commands += 1;
+    context.server.commands[command.id].calls += 1;
+    // Whom it has told, and of how much, is not bounded.
+    let was_small = is_brief
+        && !has_told
+        && context.reply.len() - mark <= BRIEF_BYTES_MAX
+        && error.is_none();
+    if was_small && !is_alone {
+        context.server.extend_run(command.id);
+    } else {
+        let time_ns = match begun_ns {
+            Some(begun_ns) => context.server.time_alone_ns(begun_ns, keep_histogram),
+            None => context.server.untimed_ns(command.id),
+        };
+        if was_small && begun_ns.is_some() {
+            context.server.note_alone(command.id, time_ns);
+        }
+        count_time(context, command, time_ns);
+        if let Some(error) = error {
+            answer_error(context, command, &error, mark);
+        }
+        note_slow(context, command, args, time_ns / 1_000);
     }
-    finish(context, command, args, result.err(), mark, begun_ns);
     if is_first_run {
         feed_monitors(context, command, args);
     }
     Outcome::Done
 }
 
-/// Whether a command that has run is timed together with others of its kind.
+/// Whether a command, unless its reply is large, need not be timed by itself.
 #[inline]
-fn was_brief(context: &Context<'_>, command: &Command, args: Args<'_>, mark: usize) -> bool {
+fn is_brief(context: &Context<'_>, command: &Command, args: Args<'_>) -> bool {
     let config = &*context.config;
     let slower_than = config.slowlog_log_slower_than;
-    context.server.timer.is_pipelined
-        && command.spec.has(flags::BRIEF)
+    command.spec.has(flags::BRIEF)
         && !context.in_transaction
-        && args.bytes() + (context.reply.len() - mark) <= BRIEF_BYTES_MAX
+        && args.bytes() <= BRIEF_BYTES_MAX
         // Whoever wants to see what takes so little, sees each by itself.
         && !(0..BRIEF_SLOWER_THAN_US_MIN).contains(&slower_than)
         && config.latency_monitor_threshold == 0
 }
 
-/// Counts and times a command that is timed by itself, and answers its error.
 #[inline]
-fn finish(
-    context: &mut Context<'_>,
-    command: &Command,
-    args: Args<'_>,
-    error: Option<CommandError>,
-    mark: usize,
-    begun_ns: u64,
-) {
-    let keep_histogram = context.config.latency_tracking;
-    let time_ns = context.server.time_alone_ns(begun_ns, keep_histogram);
-    let stats = &mut context.server.commands[command.id];
-    stats.calls += 1;
-    stats.time_ns += time_ns;
-    if let Some(error) = error {
-        stats.failed += 1;
-        context.reply.truncate(mark);
-        let text = error.text();
-        context.server.count_error(&text);
-        context.reply.error_bytes(&text);
-    }
-    context.server.stats.commands += 1;
-    if keep_histogram {
+fn count_time(context: &mut Context<'_>, command: &Command, time_ns: u64) {
+    context.server.commands[command.id].time_ns += time_ns;
+    if context.config.latency_tracking {
         context.server.latencies[command.id].get_or_insert_default().record(time_ns);
     }
-    note_slow(context, command, args, time_ns / 1_000);
+}
+
+/// Answers a handler's error in place of whatever it had written.
+#[cold]
+fn answer_error(context: &mut Context<'_>, command: &Command, error: &CommandError, mark: usize) {
+    context.server.commands[command.id].failed += 1;
+    context.reply.truncate(mark);
+    let text = error.text();
+    context.server.count_error(&text);
+    context.reply.error_bytes(&text);
 }
 
 /// Notes the keys that the command has read, for a client that keeps copies of

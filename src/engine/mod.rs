@@ -80,7 +80,7 @@ pub struct Engine {
     keyspace: Keyspace,
     clients: Clients,
     server: ServerState,
-    request: RequestBuffer,
+    request: Option<Box<RequestBuffer>>,
     now: Now,
     /// Clients whose share of the turn was used up before their requests were.
     backlog: VecDeque<(ClientKey, u64)>,
@@ -116,7 +116,7 @@ impl Engine {
                 .with_discard(environment.discard),
             clients: Clients::new(config.buffer_pool_max),
             server: ServerState::new(&TABLE, environment, now),
-            request: RequestBuffer::default(),
+            request: None,
             now,
             backlog: VecDeque::new(),
             resumed: Vec::new(),

@@ -158,7 +158,7 @@ impl Engine {
             return 0;
         }
         let limits = self.limits(key);
-        match self.request.parse(input, progress, &limits) {
+        match self.request.get_or_insert_default().parse(input, progress, &limits) {
             Ok(Parsed::Incomplete { needed }) => needed,
             Ok(Parsed::Complete { .. }) | Err(_) => 0,
         }
@@ -181,9 +181,10 @@ impl Engine {
         }
         let mut out = client.output.take(pool);
         // The scratch space is taken out of the engine while arguments point
-        // into it.
-        let mut request = std::mem::take(&mut self.request);
+        // into it. Whoever is served meanwhile is given another.
+        let mut request = self.request.take().unwrap_or_default();
         let mut limits = self.limits(key);
+        let mut trusted = self.is_trusted(&self.clients[key]);
         let mut consumed = 0;
         let mut commands = [None; AHEAD_MAX];
         self.server.start_watch(self.config.latency_tracking);
@@ -201,9 +202,13 @@ impl Engine {
                     break;
                 }
             };
-            self.look_ahead(key, rest, &request, &mut commands[..count]);
+            if count > 1 {
+                self.look_ahead(key, rest, &request, &mut commands[..count]);
+            } else {
+                commands[0] = find_command(request.cut_args(rest, 0));
+            }
             let begun = consumed;
-            self.server.timer.is_pipelined = count > 1;
+            self.server.timer.is_pipelined |= count > 1;
             for (index, command) in commands[..count].iter().enumerate() {
                 // Whoever is served has one request to run, and its reply is bounded by
                 // the output's limit: a client that does not read must not hold up a
@@ -214,7 +219,6 @@ impl Engine {
                 share -= 1;
                 let args = request.cut_args(rest, index);
                 if !args.is_empty() {
-                    let trusted = self.is_trusted(&self.clients[key]);
                     if self.run_one(key, *command, args, &mut out) == Flow::Parked {
                         break 'input;
                     }
@@ -230,6 +234,7 @@ impl Engine {
                     }
                     if self.is_trusted(client) != trusted {
                         // Those that follow are cut again, under other limits.
+                        trusted = !trusted;
                         limits = self.limits(key);
                         consumed = begun + request.cut_end(index);
                         continue 'input;
@@ -239,7 +244,7 @@ impl Engine {
             }
         }
         self.server.stop_watch(self.config.latency_tracking);
-        self.request = request;
+        self.request = Some(request);
         self.finish_batch(key, out);
         if consumed < input.len() && share == 0 {
             self.list_backlog(key);
@@ -256,8 +261,8 @@ impl Engine {
         self.clients.close(key, Closing::AfterOutput);
     }
 
-    /// Finds the commands of requests that have been cut, and has the memory fetched
-    /// that they will look at: while one key's line is on its way, so are the
+    /// Finds the commands of several requests that have been cut, and has the memory
+    /// fetched that they will look at: while one key's line is on its way, so are the
     /// others'. A command that is not known is `None`.
     fn look_ahead(
         &mut self,
@@ -266,7 +271,6 @@ impl Engine {
         request: &RequestBuffer,
         commands: &mut [Option<&'static Command>],
     ) {
-        let count = commands.len();
         let mut last: Option<(&[u8], &'static Command)> = None;
         let mut hashes = [0; AHEAD_MAX];
         let mut hashed = 0;
@@ -277,7 +281,7 @@ impl Engine {
             // Most pipelines repeat one command.
             *command = match last {
                 Some((last_name, last_command)) if last_name == name => Some(last_command),
-                _ => TABLE.resolve(args).ok(),
+                _ => find_command(args),
             };
             let Some(command) = *command else { continue };
             // The name alone says which command it is, unless there are subcommands.
@@ -285,7 +289,6 @@ impl Engine {
                 last = Some((name, command));
             }
             if let Some(keys) = command.spec.keys.first()
-                && count > 1
                 && let Some(name) = args.get(keys.first)
             {
                 hashes[hashed] = self.keyspace.prefetch(db, name);
@@ -333,18 +336,17 @@ impl Engine {
             let pushed = client.output.take_pushed();
             out.insert(mark, &pushed);
         }
-        let end = client.output_bytes + out.len() as u64;
         let is_answered = out.len() > mark;
         if is_answered && self.holds_replies() {
             let begin = self.clients[key].output_bytes + mark as u64;
             self.gate_reply(key, command, args, changes, begin);
         }
-        let client = &self.clients[key];
-        self.server.grants.note_answered(
-            client.id,
-            is_answered.then_some(end),
-            self.config.output_pause_bytes,
-        );
+        if self.server.grants.has_new() {
+            let client = &self.clients[key];
+            let end = is_answered.then_some(client.output_bytes + out.len() as u64);
+            let key_bytes_max = self.config.output_pause_bytes;
+            self.server.grants.note_answered(client.id, end, key_bytes_max);
+        }
         if self.clients.is_tracking() {
             self.follow_tracking(key, args, flow);
         }
@@ -638,4 +640,11 @@ impl Engine {
         });
         self.clients.soft_limited = listed;
     }
+}
+
+/// The command that a request asks for; `None` if it is not known, or the request is
+/// empty.
+#[inline]
+fn find_command(args: Args<'_>) -> Option<&'static Command> {
+    if args.is_empty() { None } else { TABLE.resolve(args).ok() }
 }

@@ -129,9 +129,11 @@ impl OutBuffer {
 
     /// Moves what has not been sent to the front of the allocation.
     pub fn drop_sent(&mut self) {
-        self.shared.shift_back(self.sent);
-        self.bytes.drain(..self.sent);
-        self.sent = 0;
+        if self.sent > 0 {
+            self.shared.shift_back(self.sent);
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
     }
 
     /// Takes back what was written after the buffer was `len` bytes long, where a

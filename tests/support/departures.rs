@@ -269,8 +269,9 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     (
         "SLOWLOG",
         "Small commands of one kind that a client sends together, such as GET in a pipeline, are \
-         timed together, up to sixteen, and are not in it one by one; with \
-         slowlog-log-slower-than below 1000 each is.",
+         timed together, up to sixteen, and of those that come alone one in sixteen is timed, \
+         unless it took over 50 us; what is not timed by itself is not in it. With \
+         slowlog-log-slower-than below 1000 each is timed.",
     ),
     ("LATENCY DOCTOR", "The texts of this, LATENCY GRAPH and MEMORY DOCTOR are tollgate's own."),
     (

@@ -127,19 +127,18 @@ impl Grants {
         });
     }
 
+    /// Whether the command that has run has granted something.
+    #[inline]
+    pub(crate) fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
     /// The command has been answered, up to this place in all of the client's
     /// output; `None`: the client did not want an answer. Beyond `key_bytes_max` of
     /// keys it is not remembered what was granted: whoever has so much of it, and
     /// does not read, loses what a disconnect would have undone.
-    #[inline]
-    pub(crate) fn note_answered(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
-        if !self.new.is_empty() {
-            self.keep_new(client_id, end, key_bytes_max);
-        }
-    }
-
     #[cold]
-    fn keep_new(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
+    pub(crate) fn note_answered(&mut self, client_id: u64, end: Option<u64>, key_bytes_max: usize) {
         let unsent = self.unsent.entry(client_id).or_default();
         for grant in self.new.drain(..) {
             match end {

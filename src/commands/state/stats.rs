@@ -13,6 +13,10 @@ pub(crate) struct CommandStats {
     pub(crate) rejected: u64,
     /// How often it answered an error.
     pub(crate) failed: u64,
+    /// What it took when it last came alone and was timed, in nanoseconds.
+    pub(super) last_ns: u64,
+    /// How often it may come alone, from now on, without being timed.
+    pub(super) untimed_left: u8,
 }
 
 /// Counters of the server since the start or CONFIG RESETSTAT.

@@ -3,11 +3,11 @@
 //! A reading costs as much as a tenth of a GET. So commands that are
 //! [brief](crate::commands::flags::BRIEF), one behind the other in one batch and all
 //! the same, are timed together, and each is taken to have had an equal share of the
-//! time. Whatever may take longer, and a request that came alone, is timed by itself:
-//! only that can get into SLOWLOG.
+//! time. Of brief commands that come alone, one in sixteen of a kind is timed, and the
+//! others are taken to have had its time, unless that was long. Whatever may take
+//! longer is timed by itself: only what is can get into SLOWLOG.
 //!
-//! A command's time counts from the end of the one before it in the batch; cutting
-//! requests out of the input is thereby included.
+//! A command's time counts from the end of the one before it in the batch.
 
 use super::ServerState;
 
@@ -15,12 +15,18 @@ use super::ServerState;
 /// than these share the blame.
 const RUN_MAX: u64 = 16;
 
+/// Brief commands of a kind that come alone and are not timed after one that was.
+const UNTIMED_MAX: u8 = 15;
+
+/// None are left out after one that took longer than this.
+const STEADY_NS_MAX: u64 = 50_000;
+
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timer {
     /// The stopwatch's last reading.
     read_at_ns: u64,
-    /// Nothing but the commands of a batch has taken time since.
+    /// It was read in the batch that runs, and nothing but commands has taken time since.
     is_running: bool,
     /// The brief command that has run since, and how often.
     run: Run,
@@ -35,13 +41,8 @@ struct Run {
 }
 
 impl Timer {
-    /// The stopwatch's last reading, in nanoseconds.
-    #[inline]
-    pub(crate) fn read_at_ns(&self) -> u64 {
-        self.read_at_ns
-    }
-
-    /// When the last command has ended, in nanoseconds, if nothing has been done since.
+    /// When the last command has ended, in nanoseconds, if that was timed and nothing has
+    /// been done since.
     #[inline]
     pub(super) fn ended_ns(&self) -> Option<u64> {
         self.is_running.then_some(self.read_at_ns)
@@ -53,8 +54,8 @@ impl ServerState {
     #[inline]
     pub(crate) fn start_watch(&mut self, keep_histogram: bool) {
         self.stop_watch(keep_histogram);
-        self.timer.read_at_ns = (self.stopwatch)();
-        self.timer.is_running = true;
+        self.timer.is_running = false;
+        self.timer.is_pipelined = false;
     }
 
     /// Something other than commands takes time: the last reading says no more when it
@@ -62,6 +63,42 @@ impl ServerState {
     #[inline]
     pub(crate) fn note_other_work(&mut self) {
         self.timer.is_running = false;
+    }
+
+    /// When a command that is about to run begins, in nanoseconds.
+    #[inline]
+    pub(crate) fn begun_ns(&mut self) -> u64 {
+        if !self.timer.is_running {
+            self.timer.read_at_ns = (self.stopwatch)();
+            self.timer.is_running = true;
+        }
+        self.timer.read_at_ns
+    }
+
+    /// Whether a brief command that has come alone, and is about to run, need not be
+    /// timed.
+    #[inline]
+    pub(crate) fn skips_timing(&mut self, command: usize) -> bool {
+        let left = &mut self.commands[command].untimed_left;
+        let skips = *left > 0;
+        *left -= u8::from(skips);
+        skips
+    }
+
+    /// A brief command that has come alone was timed.
+    #[inline]
+    pub(crate) fn note_alone(&mut self, command: usize, time_ns: u64) {
+        let stats = &mut self.commands[command];
+        stats.last_ns = time_ns;
+        stats.untimed_left = if time_ns <= STEADY_NS_MAX { UNTIMED_MAX } else { 0 };
+    }
+
+    /// A command has run that was not timed. Returns what it is taken to have taken.
+    #[inline]
+    pub(crate) fn untimed_ns(&mut self, command: usize) -> u64 {
+        // What comes next begins later than what was timed last has ended.
+        self.timer.is_running = false;
+        self.commands[command].last_ns
     }
 
     /// A batch of requests has ended: what has run and is not timed yet, is.

@@ -188,9 +188,9 @@ impl ServerState {
     #[inline]
     pub(crate) fn end_stage(&mut self, stage: Stage) {
         if self.turn.is_open {
-            // The last command was timed when it had ended: near enough to the end of
-            // what was received, and a reading less in each turn. Not if more was done
-            // since: large arguments read, or answers sent.
+            // If the last command was timed when it had ended, that is near enough to the
+            // end of what was received, and a reading less. Not if more was done since:
+            // large arguments read, or answers sent.
             let ended_ns = self.timer.ended_ns().filter(|&ended_ns| {
                 stage == Stage::Requests && ended_ns > self.turn.stage_ended_ns
             });

@@ -156,12 +156,30 @@ impl Table {
 /// then one comparison. `None` when it is longer than any command's.
 #[inline]
 fn pack(name: &[u8]) -> Option<u128> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+    // The first bytes, and over them the last, shifted to where they belong: what both
+    // have is the same. A copy of so little would cost more than the look-up.
+    let len = name.len();
+    let packed = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk())
+        && len <= NAME_BYTES_MAX
+    {
+        u128::from(u64::from_le_bytes(*first))
+            | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8))
+    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk())
+        && len < 8
+    {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u128::from(u64::from(first) | u64::from(last) << (8 * (len - 4)))
+    } else if let [first, .., last] = *name
+        && len <= 3
+    {
+        let middle = u32::from(name[len / 2]) << (8 * (len / 2));
+        u128::from(u32::from(first) | middle | u32::from(last) << (8 * (len - 1)))
+    } else if let [only] = *name {
+        u128::from(only)
+    } else {
         return None;
-    }
-    let mut padded = [0; NAME_BYTES_MAX];
-    padded[..name.len()].copy_from_slice(name);
-    Some(lowercase(u128::from_le_bytes(padded)))
+    };
+    Some(lowercase(packed))
 }
 
 /// Sixteen bytes at once, ASCII capitals made small.
@@ -204,5 +222,16 @@ mod tests {
         for name in [&b"get\0"[..], b"\0get", b"", b"get ", b"getgetgetgetgetget"] {
             assert!(table.find(name).is_none(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_packed_byte_by_byte() {
+        let letters = b"abcdefghijklmnopqr";
+        for len in 1..=NAME_BYTES_MAX {
+            let mut padded = [0; NAME_BYTES_MAX];
+            padded[..len].copy_from_slice(&letters[..len]);
+            assert_eq!(pack(&letters[..len]), Some(u128::from_le_bytes(padded)));
+        }
+        assert_eq!((pack(b""), pack(&letters[..17])), (None, None));
     }
 }
