@@ -337,9 +337,14 @@ fn note_slow(context: &mut Context<'_>, command: &Command, args: Args<'_>, time_
 /// once.
 #[inline]
 fn feed_monitors(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
-    if !context.clients.monitors().is_empty()
-        && !command.spec.has(flags::SKIP_MONITOR | flags::ADMIN)
-    {
+    if !context.clients.monitors().is_empty() {
+        feed(context, command, args);
+    }
+}
+
+#[cold]
+fn feed(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
+    if !command.spec.has(flags::SKIP_MONITOR | flags::ADMIN) {
         monitor::feed(context, command, args);
     }
 }

@@ -13,7 +13,7 @@ const BASE: Spec = Spec {
     flags: WRITE | DENYOOM | BRIEF,
     keys: &[KeySpec::one(1, "OW UPDATE")],
     group: Group::String,
-    exceeds: |args| args.len() != 4 && !has_jitter(args),
+    exceeds: Some(|args| args.len() != 4 && !has_jitter(args)),
     ..Spec::BASE
 };
 

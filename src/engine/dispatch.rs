@@ -240,7 +240,7 @@ impl Engine {
         out: &mut OutBuffer,
     ) -> Outcome {
         let client = self.clients.get_mut(key).expect("a client that sends is connected");
-        let wake = std::mem::replace(&mut client.wake, Wake::First);
+        let wake = std::mem::take(&mut client.wake);
         self.keyspace.no_touch = client.no_touch;
         let (db, version) = (client.db(), client.version);
         let bytes_max = self.clients.output_limit(&self.clients[key]).hard_bytes_max();

@@ -309,6 +309,7 @@ impl Engine {
 
     /// Clients for whom [`Engine::wants_input`] has become true again since
     /// the last call.
+    #[inline]
     pub fn take_resumed(&mut self) -> Vec<ClientKey> {
         std::mem::take(&mut self.resumed)
     }
@@ -416,7 +417,16 @@ impl Engine {
 
     /// Takes the clients that are to be disconnected now: their connections
     /// are closed and [`Engine::disconnect`] is called for each.
+    #[inline]
     pub fn take_closed(&mut self) -> Vec<ClientKey> {
+        if !self.clients.has_doomed() && self.closed.is_empty() {
+            return Vec::new();
+        }
+        self.take_some_closed()
+    }
+
+    #[cold]
+    fn take_some_closed(&mut self) -> Vec<ClientKey> {
         if self.clients.has_doomed() {
             for key in self.clients.take_doomed() {
                 let Some(client) = self.clients.get(key) else { continue };
@@ -470,15 +480,21 @@ impl Engine {
 
     /// It is `now`, and what was to happen until now has happened. `stage` is what the
     /// turn is at.
+    #[inline]
     fn set_now(&mut self, now: Now, stage: Stage) {
         self.now = now;
         self.keyspace.set_now(now);
         if self.keyspace.timers_due() && self.timers_left > 0 {
-            self.server.end_stage(stage);
-            self.timers_left -= self.keyspace.fire_timers(self.timers_left);
-            self.follow_up();
-            self.server.end_stage(Stage::Expire);
+            self.fire_timers(stage);
         }
+    }
+
+    #[cold]
+    fn fire_timers(&mut self, stage: Stage) {
+        self.server.end_stage(stage);
+        self.timers_left -= self.keyspace.fire_timers(self.timers_left);
+        self.follow_up();
+        self.server.end_stage(Stage::Expire);
     }
 }
 

@@ -465,7 +465,9 @@ impl Engine {
         let wakeups = self.server.stats.wakeups;
         self.follow_up();
         self.end_pause();
-        self.serve();
+        if self.has_to_serve() {
+            self.serve();
+        }
         self.wake_due();
         if self.server.stats.wakeups > wakeups {
             self.server.end_stage(Stage::WakeUps);
@@ -481,7 +483,9 @@ impl Engine {
             self.server.end_stage(Stage::Free);
         }
         self.close_idle();
-        self.close_over_soft_limit();
+        if !self.clients.soft_limited.is_empty() {
+            self.close_over_soft_limit();
+        }
     }
 
     /// When [`Engine::tick`] has to be called again at the latest, on the
@@ -503,16 +507,32 @@ impl Engine {
         {
             return Some(now);
         }
-        let wait = self.waits.first_key_value().map(|((deadline, _), _)| *deadline);
-        let is_holding_back = !self.paused.is_empty() || self.keyspace.waiters_ref().has_signals();
-        let pause = self.server.pause.filter(|_| is_holding_back).map(|pause| pause.until);
-        let expiry = self.keyspace.next_deadline_ms().map(|deadline_ms| {
+        // Mostly there is none of these.
+        let mut earliest = None;
+        let mut note = |at: Duration| {
+            earliest = Some(earliest.map_or(at, |earliest: Duration| earliest.min(at)));
+        };
+        if let Some((&(deadline, _), _)) = self.waits.first_key_value() {
+            note(deadline);
+        }
+        if let Some(pause) = self.server.pause
+            && (!self.paused.is_empty() || self.keyspace.waiters_ref().has_signals())
+        {
+            note(pause.until);
+        }
+        if let Some(deadline_ms) = self.keyspace.next_deadline_ms() {
             let left_us = deadline_ms.saturating_mul(1_000).saturating_sub(self.now.unix_us);
-            now.saturating_add(Duration::from_micros(left_us))
-        });
-        let idle = self.next_idle_check.filter(|_| !self.clients.is_empty());
-        let soft = self.clients.soft_limited.first().map(|_| now + IDLE_CHECK_EVERY);
-        [wait, pause, expiry, idle, soft].into_iter().flatten().min()
+            note(now.saturating_add(Duration::from_micros(left_us)));
+        }
+        if let Some(at) = self.next_idle_check
+            && !self.clients.is_empty()
+        {
+            note(at);
+        }
+        if !self.clients.soft_limited.is_empty() {
+            note(now + IDLE_CHECK_EVERY);
+        }
+        earliest
     }
 
     /// Whether a key has a deadline, which is in Unix time: whoever sleeps until
@@ -534,9 +554,7 @@ impl Engine {
     /// Removes a slice of the keys that are due, and notes when that took long.
     fn expire(&mut self) {
         let threshold_ms = self.config.latency_monitor_threshold;
-        let reading =
-            |engine: &Engine| if threshold_ms > 0 { (engine.server.stopwatch)() } else { 0 };
-        let begun_ns = reading(self);
+        let begun_ns = if threshold_ms > 0 { (self.server.stopwatch)() } else { 0 };
         // What a command has stored with a deadline in the past was not late.
         self.keyspace.take_expire_lag_ms();
         self.expiry_left = self.keyspace.expire_slice(self.config.expire_slice_keys);
@@ -547,11 +565,16 @@ impl Engine {
             }
             self.server.end_stage(Stage::Expire);
         }
-        let time_ms = reading(self).saturating_sub(begun_ns) / 1_000_000;
-        self.server.latency.record("expire-cycle", time_ms, threshold_ms, self.now);
+        if threshold_ms > 0 {
+            let time_ms = (self.server.stopwatch)().saturating_sub(begun_ns) / 1_000_000;
+            self.server.latency.record("expire-cycle", time_ms, threshold_ms, self.now);
+        }
     }
 
     fn end_pause(&mut self) {
+        if self.server.pause.is_none() && self.paused.is_empty() {
+            return;
+        }
         // A server that stops finishes what it has received.
         let over = self.server.shutdown
             || self.server.pause.is_none_or(|pause| pause.until <= self.now.monotonic);
@@ -585,11 +608,17 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn close_idle(&mut self) {
         let Some(at) = self.next_idle_check else { return };
         if at > self.now.monotonic {
             return;
         }
+        self.close_idle_ones();
+    }
+
+    #[cold]
+    fn close_idle_ones(&mut self) {
         if self.config.timeout == 0 {
             self.next_idle_check = None;
             return;

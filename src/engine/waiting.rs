@@ -57,15 +57,26 @@ impl Engine {
     }
 
     /// Follows up a change that no command has made: a deadline, a disconnect.
+    #[inline]
     pub(super) fn follow_up(&mut self) {
         self.tell();
-        self.serve();
+        if self.has_to_serve() {
+            self.serve();
+        }
     }
 
     /// Tells everyone of such a change.
+    #[inline]
     pub(super) fn tell(&mut self) {
-        events::deliver(&mut self.keyspace, &mut self.clients, &self.config, None);
+        if self.keyspace.has_happened() {
+            self.deliver_events();
+        }
         self.settle();
+    }
+
+    #[cold]
+    fn deliver_events(&mut self) {
+        events::deliver(&mut self.keyspace, &mut self.clients, &self.config, None);
     }
 
     /// Whether somebody's turn may have come. While CLIENT PAUSE lasts, nobody's

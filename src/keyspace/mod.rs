@@ -587,8 +587,13 @@ impl Keyspace {
     /// Frees up to `entries_max` entries of flushed databases, or as many as
     /// commands have stored since the last call if these are more (see
     /// [`Debts`]); large ones count for several. Returns whether some are left.
+    #[inline]
     pub(crate) fn free_slice(&mut self, entries_max: usize) -> bool {
-        let budget_max = entries_max.max(mem::take(&mut self.debts.free));
+        let debt = mem::take(&mut self.debts.free);
+        self.has_garbage() && self.free_some(entries_max.max(debt))
+    }
+
+    fn free_some(&mut self, budget_max: usize) -> bool {
         let mut budget = budget_max;
         while budget > 0
             && let Some(dismantle) = self.graveyard.last_mut()

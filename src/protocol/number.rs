@@ -91,6 +91,12 @@ pub(super) fn write_decimal(buffer: &mut [u8], end: usize, mut value: u64) -> us
     at
 }
 
+/// A number below 100 as two digits.
+#[inline]
+pub(super) fn two_digits(value: usize) -> [u8; 2] {
+    DIGIT_PAIRS[value]
+}
+
 /// Two digits a step halve the divisions, which are what printing costs.
 static DIGIT_PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];

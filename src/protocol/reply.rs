@@ -387,14 +387,11 @@ impl<'a> Reply<'a> {
     #[inline]
     fn header(&mut self, kind: u8, len: usize) {
         // Of a fixed length, each is one or two stores.
-        let digit = |divisor: usize| b'0' + (len / divisor % 10) as u8;
         if len < 10 {
-            self.out.extend_from_slice(&[kind, digit(1), b'\r', b'\n']);
+            self.out.extend_from_slice(&[kind, b'0' + len as u8, b'\r', b'\n']);
         } else if len < 100 {
-            self.out.extend_from_slice(&[kind, digit(10), digit(1), b'\r', b'\n']);
-        } else if len < 1_000 {
-            let digits = [digit(100), digit(10), digit(1)];
-            self.out.extend_from_slice(&[kind, digits[0], digits[1], digits[2], b'\r', b'\n']);
+            let [tens, units] = number::two_digits(len);
+            self.out.extend_from_slice(&[kind, tens, units, b'\r', b'\n']);
         } else {
             let mut line = [0; HEADER_BYTES_MAX];
             let start = number::write_decimal(&mut line, DIGITS_END, len as u64);

@@ -179,15 +179,11 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let stop_at = self.stopping.map(|stopping| stopping.deadline.min(stopping.silent_deadline));
-        [self.engine.next_deadline(), self.acceptor.retry_at(), stop_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|deadline| deadline.saturating_sub(self.ended_at))
-            .into_iter()
-            .chain(self.keeper.timeout(&self.engine, self.ended_at))
-            .min()
-            .map(|sleep| self.shortened_for_the_clock(sleep))
+        let deadline = earlier(self.engine.next_deadline(), self.acceptor.retry_at());
+        let sleep =
+            earlier(deadline, stop_at).map(|deadline| deadline.saturating_sub(self.ended_at));
+        let sleep = earlier(sleep, self.keeper.timeout(&self.engine, self.ended_at))?;
+        Some(self.shortened_for_the_clock(sleep))
     }
 
     fn shortened_for_the_clock(&self, sleep: Duration) -> Duration {
@@ -248,7 +244,7 @@ impl EventLoop {
         // all, has happened by now.
         self.queue_resumed();
         self.follow_config();
-        self.end_turn(sent_bytes, events.iter().count() < EVENTS_MAX);
+        self.end_turn(sent_bytes, events);
         Ok(())
     }
 
@@ -441,16 +437,8 @@ impl EventLoop {
     fn send_and_close(&mut self) -> usize {
         self.answered.clear();
         let mut sent_bytes = 0;
-        let mut unblocked = std::mem::take(&mut self.unblocked);
-        for key in unblocked.drain(..) {
-            sent_bytes += self.send(key);
-        }
-        self.unblocked = unblocked;
-        for key in std::mem::take(&mut self.to_write) {
-            if let Some(connection) = self.connections.get_mut(key) {
-                connection.leave_output_queue();
-                sent_bytes += self.send(key);
-            }
+        if !self.unblocked.is_empty() || !self.to_write.is_empty() {
+            sent_bytes += self.send_on();
         }
         for _ in 0..OUTPUT_ROUNDS_MAX {
             sent_bytes += self.send_outputs();
@@ -460,6 +448,22 @@ impl EventLoop {
             self.close_doomed();
             if self.engine.output_count() == 0 {
                 break;
+            }
+        }
+        sent_bytes
+    }
+
+    /// Goes on with clients that would have taken more than they were sent, or take it
+    /// again. Returns the number of bytes sent.
+    fn send_on(&mut self) -> usize {
+        let mut sent_bytes = 0;
+        for key in std::mem::take(&mut self.unblocked) {
+            sent_bytes += self.send(key);
+        }
+        for key in std::mem::take(&mut self.to_write) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.leave_output_queue();
+                sent_bytes += self.send(key);
             }
         }
         sent_bytes
@@ -535,15 +539,13 @@ impl EventLoop {
         for key in self.engine.take_closed() {
             self.doom(key);
         }
-        let mut doomed = std::mem::take(&mut self.doomed);
-        for key in doomed.drain(..) {
+        for key in std::mem::take(&mut self.doomed) {
             if let Some(mut connection) = self.connections.try_remove(key) {
                 connection.finish(&mut self.buffer);
                 self.engine.disconnect(key);
                 self.acceptor.file_closed();
             }
         }
-        self.doomed = doomed;
     }
 
     // Once a turn
@@ -558,7 +560,7 @@ impl EventLoop {
         }
     }
 
-    fn end_turn(&mut self, sent_bytes: usize, all_events: bool) {
+    fn end_turn(&mut self, sent_bytes: usize, events: &Events) {
         self.ended_at = clock::monotonic();
         self.engine.end_turn(clock::nanoseconds(self.ended_at));
         if self.engine.shutdown_requested() && self.stopping.is_none() {
@@ -574,7 +576,8 @@ impl EventLoop {
         }
         if let Some(stopping) = &mut self.stopping {
             let has_read = std::mem::take(&mut stopping.has_read);
-            stopping.is_quiet = all_events && !has_read && self.to_read.is_empty();
+            let are_all = events.iter().count() < EVENTS_MAX;
+            stopping.is_quiet = are_all && !has_read && self.to_read.is_empty();
             if sent_bytes > 0 || !stopping.is_quiet {
                 stopping.silent_deadline = self.ended_at + SHUTDOWN_SILENCE;
             }
@@ -594,6 +597,15 @@ impl EventLoop {
             return true;
         }
         unfinished == 0 && stopping.is_quiet
+    }
+}
+
+/// The earlier of two moments, as far as there are any.
+#[inline]
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

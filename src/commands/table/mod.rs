@@ -59,10 +59,13 @@ pub struct Table {
     commands: Vec<Command>,
     /// For each command the ids of its subcommands, in the spec's order.
     subcommands: Vec<Vec<usize>>,
-    slots: Vec<(u128, u16)>,
+    slots: Vec<(Packed, u16)>,
 }
 
 const FREE: u16 = u16::MAX;
+
+/// A name as look-ups compare it: its first eight bytes and its last.
+type Packed = (u64, u64);
 
 impl Table {
     /// Builds the index over `specs`, subcommands included.
@@ -71,8 +74,11 @@ impl Table {
     /// If a name is longer than 16 bytes or appears twice: both are faults of
     /// the table itself, which `tests/table.rs` walks.
     pub fn new(specs: &[&'static Spec]) -> Table {
-        let mut table =
-            Table { commands: Vec::new(), subcommands: Vec::new(), slots: vec![(0, FREE); SLOTS] };
+        let mut table = Table {
+            commands: Vec::new(),
+            subcommands: Vec::new(),
+            slots: vec![((0, 0), FREE); SLOTS],
+        };
         for spec in specs {
             let id = table.push(spec, None);
             table.index(spec.name, id);
@@ -152,54 +158,50 @@ impl Table {
     }
 }
 
-/// The name in lower case as one number, zero-padded: comparing two names is
-/// then one comparison. `None` when it is longer than any command's.
+/// The name in lower case, zero-padded, as two numbers: comparing two names is then
+/// two comparisons, and a copy of so few bytes would cost more than the look-up.
+/// `None` when it is longer than any command's.
 #[inline]
-fn pack(name: &[u8]) -> Option<u128> {
-    // The first bytes, and over them the last, shifted to where they belong: what both
-    // have is the same. A copy of so little would cost more than the look-up.
+fn pack(name: &[u8]) -> Option<Packed> {
     let len = name.len();
-    let packed = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk())
-        && len <= NAME_BYTES_MAX
-    {
-        u128::from(u64::from_le_bytes(*first))
-            | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8))
-    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk())
-        && len < 8
-    {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        // What the last eight bytes have beyond the first.
+        return match len {
+            8 => Some((lowercase(first), 0)),
+            9..=NAME_BYTES_MAX => Some((lowercase(first), lowercase(last >> (8 * (16 - len))))),
+            _ => None,
+        };
+    }
+    // What stands in both is the same in both.
+    let packed = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-        u128::from(u64::from(first) | u64::from(last) << (8 * (len - 4)))
-    } else if let [first, .., last] = *name
-        && len <= 3
-    {
-        let middle = u32::from(name[len / 2]) << (8 * (len / 2));
-        u128::from(u32::from(first) | middle | u32::from(last) << (8 * (len - 1)))
-    } else if let [only] = *name {
-        u128::from(only)
+        u64::from(first) | u64::from(last) << (8 * (len - 4))
     } else {
-        return None;
+        let (&first, &last) = (name.first()?, name.last()?);
+        let middle = u64::from(name[len / 2]) << (8 * (len / 2));
+        u64::from(first) | middle | u64::from(last) << (8 * (len - 1))
     };
-    Some(lowercase(packed))
+    Some((lowercase(packed), 0))
 }
 
-/// Sixteen bytes at once, ASCII capitals made small.
+/// Eight bytes at once, ASCII capitals made small.
 #[inline]
-fn lowercase(bytes: u128) -> u128 {
-    const ONES: u128 = u128::from_le_bytes([1; 16]);
-    const HIGH: u128 = ONES << 7;
+fn lowercase(bytes: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
     // Seven bits of a byte and a number added: the eighth bit tells whether it is at
     // least `A`, or beyond `Z`. It was no letter if its own eighth bit was set.
     let low = bytes & !HIGH;
-    let from_a = low + ONES * (0x80 - b'A' as u128);
-    let beyond_z = low + ONES * (0x7f - b'Z' as u128);
+    let from_a = low + ONES * (0x80 - b'A' as u64);
+    let beyond_z = low + ONES * (0x7f - b'Z' as u64);
     let capital = (from_a ^ beyond_z) & HIGH & !bytes;
     bytes | capital >> 2
 }
 
 #[inline]
-fn slot_of(packed: u128) -> usize {
-    let folded = (packed as u64) ^ (packed >> 64) as u64;
-    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize
+fn slot_of((first, last): Packed) -> usize {
+    ((first ^ last).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize
 }
 
 #[cfg(test)]
@@ -209,9 +211,9 @@ mod tests {
     #[test]
     fn every_byte_is_made_small_as_ascii_says() {
         for byte in 0..=u8::MAX {
-            let bytes: [u8; 16] = std::array::from_fn(|at| byte.wrapping_add(at as u8));
+            let bytes: [u8; 8] = std::array::from_fn(|at| byte.wrapping_add(at as u8));
             let small = bytes.map(|byte| byte.to_ascii_lowercase());
-            assert_eq!(lowercase(u128::from_le_bytes(bytes)), u128::from_le_bytes(small));
+            assert_eq!(lowercase(u64::from_le_bytes(bytes)), u64::from_le_bytes(small));
         }
     }
 
@@ -230,7 +232,9 @@ mod tests {
         for len in 1..=NAME_BYTES_MAX {
             let mut padded = [0; NAME_BYTES_MAX];
             padded[..len].copy_from_slice(&letters[..len]);
-            assert_eq!(pack(&letters[..len]), Some(u128::from_le_bytes(padded)));
+            let [first, last] = [0, 8]
+                .map(|at| u64::from_le_bytes(padded[at..at + 8].try_into().expect("eight bytes")));
+            assert_eq!(pack(&letters[..len]), Some((first, last)));
         }
         assert_eq!((pack(b""), pack(&letters[..17])), (None, None));
     }

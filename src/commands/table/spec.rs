@@ -22,7 +22,7 @@ pub struct Spec {
     pub arity: i32,
     /// What `arity` admits and would be one argument too many in Redis: a
     /// command of fixed length there that has an option here.
-    pub exceeds: fn(Args<'_>) -> bool,
+    pub exceeds: Option<fn(Args<'_>) -> bool>,
     /// Union of the constants in [`flags`].
     pub flags: u32,
     /// Where the keys stand among the arguments.
@@ -58,7 +58,7 @@ impl Spec {
     pub const BASE: Spec = Spec {
         name: "",
         arity: 1,
-        exceeds: |_| false,
+        exceeds: None,
         flags: 0,
         keys: &[],
         group: Group::Generic,
@@ -79,7 +79,7 @@ impl Spec {
         let count = args.len();
         let wanted = self.arity.unsigned_abs() as usize;
         let fits = if self.arity < 0 { count >= wanted } else { count == wanted };
-        fits && !(self.exceeds)(args)
+        fits && !self.exceeds.is_some_and(|exceeds| exceeds(args))
     }
 
     /// Where the command begins that this one runs, if it runs one.
