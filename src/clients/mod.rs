@@ -229,6 +229,7 @@ impl Clients {
     }
 
     /// Holds a client's unread output, which has just grown, to its limits.
+    #[inline]
     pub(crate) fn check_output_limit(&mut self, key: ClientKey) {
         let Some(client) = self.slots.get_mut(key).and_then(Option::as_deref_mut) else { return };
         let (limit, bytes) = (limit_of(&self.output_limits, client), client.output.len());
@@ -264,6 +265,7 @@ impl Clients {
     }
 
     /// Notes that a client has something to send.
+    #[inline]
     pub(crate) fn list_output(&mut self, key: ClientKey) {
         let client = &mut self[key];
         if !client.output_listed {
