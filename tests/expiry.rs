@@ -488,3 +488,29 @@ fn deadlines_that_were_given_up_cost_a_turn_each_at_most() {
     assert_eq!(sim.cli(1, "PTTL k"), integer(-1));
     assert_eq!(sim.engine.next_deadline(), None);
 }
+
+#[test]
+fn keys_expire_in_whichever_database_they_are() {
+    let mut sim = Sim::new();
+    for db in [9, 0, 3] {
+        sim.cli(1, &format!("SELECT {db}"));
+        sim.cli(1, "SET a 1 PX 100");
+    }
+    sim.cli(1, "SWAPDB 3 5");
+    sim.cli(1, "SWAPDB 0 1");
+    assert!(sim.engine.has_key_deadlines());
+    sim.advance_ms(99);
+    let keys = |sim: &mut Sim| -> Vec<String> {
+        (0..16)
+            .filter(|db| {
+                sim.cli(1, &format!("SELECT {db}"));
+                sim.cli(1, "DBSIZE") == "(integer) 1"
+            })
+            .map(|db| db.to_string())
+            .collect()
+    };
+    assert_eq!(keys(&mut sim), ["1", "5", "9"]);
+    sim.advance_ms(1);
+    assert_eq!(keys(&mut sim), [""; 0]);
+    assert!(!sim.engine.has_key_deadlines());
+}

@@ -210,6 +210,32 @@ PONG
 }
 
 #[test]
+fn one_in_sixteen_small_commands_that_come_alone_is_timed() {
+    let mut sim = timed(Config::default(), 10_000);
+    let readings = |sim: &mut Sim, commands: usize| {
+        let before = CLOCK_NS.get();
+        for _ in 0..commands {
+            sim.cli(1, "GET a");
+        }
+        (CLOCK_NS.get() - before) / STEP_NS.get()
+    };
+    assert_eq!(readings(&mut sim, 16), 2);
+    // Others are not counted among them.
+    sim.cli(1, "STRLEN a");
+    assert_eq!(readings(&mut sim, 16), 2);
+    let stats = info(&mut sim, &["commandstats"]);
+    assert_eq!(
+        stats["Commandstats"]["cmdstat_get"],
+        "calls=32,usec=320,usec_per_call=10.00,rejected_calls=0,failed_calls=0"
+    );
+    // While they take long, each is timed.
+    STEP_NS.set(60_000);
+    assert_eq!(readings(&mut sim, 4), 8);
+    STEP_NS.set(10_000);
+    assert_eq!(readings(&mut sim, 3), 2);
+}
+
+#[test]
 fn config_gets_and_sets() {
     play(
         "config",

@@ -8,7 +8,7 @@ const KEYS: u64 = 16;
 
 pub(crate) fn measure(criterion: &mut Criterion) {
     let one = |make: &dyn Fn(u64) -> Vec<u8>| (make(0), pipeline(0..KEYS, make));
-    let commands: [(&str, (Vec<u8>, Vec<u8>)); 5] = [
+    let commands = [
         ("PING", one(&|_| request(&["PING"]))),
         ("GET", one(&|number| request(&["GET", &key(number)]))),
         ("SET", one(&|number| request(&["SET", &key(number), &value(number)]))),

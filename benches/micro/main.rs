@@ -8,7 +8,8 @@
 //!
 //! All but parsing goes through [`Engine`](tollgate::Engine), since its parts are not
 //! public: what a keyspace costs is the difference to the same command of another kind
-//! or on another number of keys.
+//! or on another number of keys. Memory comes from the system's allocator, which is not
+//! the program's.
 
 mod dispatch;
 mod expiry;

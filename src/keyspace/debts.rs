@@ -1,5 +1,7 @@
 //! How much the slices of clean-up have to do, so that no backlog grows.
 
+use super::Keyspace;
+
 /// What an item of a deadline index takes of the slices' budgets in all: it
 /// moves down three levels at the most, and is handed out.
 pub(super) const FILING_COST: usize = 4;
@@ -40,5 +42,20 @@ impl Debts {
     pub(super) fn note_written(&mut self, freeing_cost: usize) {
         self.expire += freeing_cost;
         self.free += freeing_cost;
+    }
+}
+
+impl Keyspace {
+    /// A command has filed a deadline in the index of this database.
+    pub(super) fn note_filed(&mut self, db: usize) {
+        self.debts.note_filed();
+        self.note_expiring(db);
+    }
+
+    /// A database may have deadlines from now on.
+    pub(super) fn note_expiring(&mut self, db: usize) {
+        if !self.expiring.contains(&db) {
+            self.expiring.push(db);
+        }
     }
 }

@@ -742,18 +742,6 @@ impl Keyspace {
         }
     }
 
-    /// A command has filed a deadline in the index of this database.
-    fn note_filed(&mut self, db: usize) {
-        self.debts.note_filed();
-        self.note_expiring(db);
-    }
-
-    fn note_expiring(&mut self, db: usize) {
-        if !self.expiring.contains(&db) {
-            self.expiring.push(db);
-        }
-    }
-
     /// Advances the rebuilding of a deadline index, if one is under way, and takes
     /// from `visits` what it visits.
     fn advance_rebuild(&mut self, db: usize, visits: &mut usize) {
