@@ -247,10 +247,8 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
     context.server.stats.commands += 1;
     context.server.commands[command.id].calls += 1;
     // Whom it has told, and of how much, is not bounded.
-    let was_small = is_brief
-        && !has_told
-        && context.reply.len() - mark <= BRIEF_BYTES_MAX
-        && error.is_none();
+    let was_small =
+        is_brief && !has_told && context.reply.len() - mark <= BRIEF_BYTES_MAX && error.is_none();
     if was_small && !is_alone {
         context.server.extend_run(command.id);
     } else {

@@ -165,7 +165,7 @@ impl Engine {
             in_transaction: true,
         };
         let result = (command.spec.handler)(&mut context, args);
-        replayer.out.truncate(0);
+        replayer.out.truncate(0, drop);
         replayer.db = replayer.clients[ME].db();
         match result {
             Ok(_) => Ok(()),

@@ -37,7 +37,8 @@ impl Clock {
     }
 }
 
-fn read_both() -> Now {
+/// Both axes, each read.
+pub(super) fn read_both() -> Now {
     // A system clock before 1970 is a clock that was never set.
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Now { monotonic: monotonic(), unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX) }

@@ -91,7 +91,7 @@ impl Files {
             file_name: config.appendfilename.clone(),
         };
         let journal = match config.appendonly {
-            true => Some(Opening::new(SystemDisk, location.clone(), clock::now().unix_ms())?),
+            true => Some(Opening::new(SystemDisk, location.clone(), clock::read_both().unix_ms())?),
             false => None,
         };
         Ok(Files { location, journal, load })
@@ -214,7 +214,7 @@ impl Keeper {
                 return Ok(());
             }
         }
-        engine.end_replay(clock::now());
+        engine.end_replay(clock::read_both());
         Ok(())
     }
 

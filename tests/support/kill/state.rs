@@ -26,6 +26,13 @@ impl Deadline {
         }
     }
 
+    fn is_before(self, seen: Deadline) -> bool {
+        match (self, seen) {
+            (Deadline::At(at) | Deadline::Between(_, at), Deadline::At(seen)) => at < seen,
+            _ => false,
+        }
+    }
+
     /// Whether it can have come.
     fn may_have_passed(self, now_ms: u64) -> bool {
         match self {
@@ -86,9 +93,11 @@ impl State {
                 State::Lock { token, holds, deadline },
                 State::Lock { token: seen, holds: seen_holds, deadline: seen_deadline },
             ) => {
+                // A grant of which the client was not told is taken back when it leaves,
+                // but for the time that it has added.
                 (token.is_none() || token == seen)
                     && holds == seen_holds
-                    && deadline.allows(*seen_deadline)
+                    && (deadline.allows(*seen_deadline) || deadline.is_before(*seen_deadline))
             }
             (
                 State::Hold { state, deadline },
