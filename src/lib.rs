@@ -50,7 +50,7 @@
 //!
 //! Then, once per turn of the loop: deadlines and a bounded slice of expiry,
 //! clients whose waits have ended or who had used up their share of the
-//! previous turn, what those who track prefixes are told, the journal's place,
+//! previous turn, what those who track prefixes are told, the journal,
 //! outputs, and last the closing of connections, so that no slab token is used
 //! again within one batch of events.
 //!

@@ -238,7 +238,10 @@ impl EventLoop {
         self.engine.tick(now);
         // The journal gets what has changed. Replies that must not be sent before that is
         // durable stay in the engine until then.
-        self.keeper.turn(&mut self.engine, now, events.is_empty()).map_err(RunError::Keep)?;
+        let has_kept = self.keeper.turn(&mut self.engine, now, events.is_empty());
+        if has_kept.map_err(RunError::Keep)? {
+            self.engine.end_stage(Stage::Keep);
+        }
         let sent_bytes = self.send_and_close();
         // Last of all, because what lets a client be read again, sending above
         // all, has happened by now.

@@ -116,6 +116,9 @@ pub(super) struct Keeper {
     loads_until_rewritten: bool,
     /// The journal is none before its first rewrite has ended.
     is_unfounded: bool,
+    /// Loading ends when the first group is durable: it says which fencing tokens may be
+    /// given, and before that is sure none must be.
+    loads_until_durable: bool,
 }
 
 impl Keeper {
@@ -135,11 +138,12 @@ impl Keeper {
             handed_at: Duration::ZERO,
             loads_until_rewritten: false,
             is_unfounded: false,
+            loads_until_durable: false,
         }
     }
 
     /// The part of a turn between its requests and its replies. `is_idle`: it had no
-    /// requests.
+    /// requests. Returns whether there was anything to do.
     ///
     /// # Errors
     /// What was to be loaded cannot be: the server must not go on without it.
@@ -149,12 +153,15 @@ impl Keeper {
         engine: &mut Engine,
         now: Now,
         is_idle: bool,
-    ) -> Result<(), KeepError> {
-        if let Some(mail) = self.mailbox.take() {
+    ) -> Result<bool, KeepError> {
+        let mail = self.mailbox.take();
+        let mut has_worked = mail.is_some();
+        if let Some(mail) = mail {
             self.take_mail(mail, engine, now)?;
         }
         if self.loading.is_some() {
-            return self.load(engine);
+            self.load(engine)?;
+            return Ok(true);
         }
         if self.writer.is_some() != engine.config().appendonly && !self.loads_until_rewritten {
             self.follow_option(engine, now);
@@ -165,11 +172,13 @@ impl Keeper {
         let bytes = engine.seal_groups();
         if bytes > 0 {
             self.hand_over_if_due(bytes, engine, now);
+            has_worked = true;
         }
         if self.copier.is_some() {
             self.walk(engine, is_idle);
+            has_worked = true;
         }
-        Ok(())
+        Ok(has_worked)
     }
 
     /// How long the loop may sleep; `None`: as long as it likes.
@@ -211,6 +220,12 @@ impl Keeper {
                 self.is_unfounded = true;
                 self.note_progress(engine);
                 self.loads_until_rewritten = true;
+                return Ok(());
+            }
+            self.hand_over(engine);
+            if let Some(writer) = &self.writer {
+                writer.sync();
+                self.loads_until_durable = true;
                 return Ok(());
             }
         }
@@ -309,6 +324,12 @@ impl Keeper {
     fn take_mail(&mut self, mail: Mail, engine: &mut Engine, now: Now) -> Result<(), KeepError> {
         self.reached = mail.reached;
         self.note_progress(engine);
+        // While the disk fails nothing is changed, so no token is given either.
+        let is_sure = self.reached.durable_seq > 0 || self.reached.fault.is_some();
+        if self.loads_until_durable && is_sure {
+            self.loads_until_durable = false;
+            engine.end_replay(now);
+        }
         if let Some(why) = mail.failed {
             log::error!("no journal can be kept: {why}");
             self.writer = None;

@@ -23,14 +23,23 @@ pub enum Stage {
     WakeUps,
     /// Freeing what was flushed.
     Free,
+    /// Keeping: sealing what has changed for the journal, and walking for a snapshot.
+    Keep,
     /// Sending all other output, and closing connections.
     Send,
 }
 
 impl Stage {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Stage; 6] =
-        [Stage::Accept, Stage::Requests, Stage::Expire, Stage::WakeUps, Stage::Free, Stage::Send];
+    pub const ALL: [Stage; 7] = [
+        Stage::Accept,
+        Stage::Requests,
+        Stage::Expire,
+        Stage::WakeUps,
+        Stage::Free,
+        Stage::Keep,
+        Stage::Send,
+    ];
 
     /// As INFO calls it.
     pub fn name(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Stage {
             Stage::Expire => "expire",
             Stage::WakeUps => "wakeups",
             Stage::Free => "free",
+            Stage::Keep => "keep",
             Stage::Send => "send",
         }
     }

@@ -58,7 +58,7 @@ impl Mailbox {
 
     /// What has been left since this was last called, if anything.
     pub(super) fn take(&self) -> Option<Mail> {
-        if !self.is_full.swap(false, Ordering::Acquire) {
+        if !self.is_full.load(Ordering::Relaxed) || !self.is_full.swap(false, Ordering::Acquire) {
             return None;
         }
         let mut mail = self.lock();

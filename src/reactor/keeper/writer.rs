@@ -30,6 +30,8 @@ const LAST_ATTEMPTS: usize = 10;
 enum Order {
     /// Write these.
     Groups(Groups),
+    /// Write and sync what has come, whatever the policy.
+    Sync,
     /// This is the policy from now on.
     Policy(FsyncPolicy),
     /// Begin a rewrite, at this Unix ms.
@@ -112,6 +114,11 @@ impl Writer {
     pub(super) fn write(&mut self, groups: Groups) {
         self.given_bytes += groups.len() as u64;
         self.order(Order::Groups(groups));
+    }
+
+    /// Makes what it was given durable at once.
+    pub(super) fn sync(&self) {
+        self.order(Order::Sync);
     }
 
     pub(super) fn follow_policy(&mut self, policy: FsyncPolicy) {
@@ -242,6 +249,11 @@ impl Work {
                 self.received_bytes += groups.len() as u64;
                 self.received_groups += ends.len() as u64;
                 self.journal.append(groups.into_bytes(), ends, self.received_groups);
+            }
+            Order::Sync => {
+                self.journal.write();
+                self.sync();
+                self.report(true);
             }
             Order::Policy(policy) => self.follow(policy),
             Order::BeginRewrite(unix_ms) => {

@@ -26,13 +26,6 @@ impl Deadline {
         }
     }
 
-    fn is_before(self, seen: Deadline) -> bool {
-        match (self, seen) {
-            (Deadline::At(at) | Deadline::Between(_, at), Deadline::At(seen)) => at < seen,
-            _ => false,
-        }
-    }
-
     /// Whether it can have come.
     fn may_have_passed(self, now_ms: u64) -> bool {
         match self {
@@ -93,11 +86,9 @@ impl State {
                 State::Lock { token, holds, deadline },
                 State::Lock { token: seen, holds: seen_holds, deadline: seen_deadline },
             ) => {
-                // A grant of which the client was not told is taken back when it leaves,
-                // but for the time that it has added.
                 (token.is_none() || token == seen)
                     && holds == seen_holds
-                    && (deadline.allows(*seen_deadline) || deadline.is_before(*seen_deadline))
+                    && deadline.allows(*seen_deadline)
             }
             (
                 State::Hold { state, deadline },
@@ -219,9 +210,30 @@ impl History {
             .zip(ends)
             // An operation that sets a key twice leaves an empty range.
             .filter(|(version, end)| version.since <= *end)
-            .filter(|(version, _)| version.may_be.iter().any(|it| it.allows(seen, now_ms)))
+            .filter(|(version, _)| {
+                let mut may_be = version.may_be.iter();
+                may_be.any(|it| it.allows(seen, now_ms) || self.took_back(version.since, it, seen))
+            })
             .map(|(version, end)| version.since..=end)
             .collect()
+    }
+
+    /// A grant of which the client was not told is taken back when the client leaves, but
+    /// not the time that it has added.
+    fn took_back(&self, since: u64, state: &State, seen: &State) -> bool {
+        let (
+            State::Lock { token, holds, .. },
+            State::Lock { token: seen_token, holds: seen_holds, deadline: seen_deadline },
+        ) = (state, seen)
+        else {
+            return false;
+        };
+        let later = self.versions.iter().filter(|version| version.since > since);
+        (token.is_none() || token == seen_token)
+            && holds == seen_holds
+            && later.flat_map(|version| &version.may_be).any(|later| {
+                matches!(later, State::Lock { deadline, .. } if deadline.allows(*seen_deadline))
+            })
     }
 
     /// For a report: what it was from the last state that was promised on.
