@@ -182,32 +182,6 @@ pub(crate) struct KeyspaceStats {
     pub(crate) stock_units_dropped: u64,
 }
 
-/// What is under way in all databases, as INFO shows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NativeFigures {
-    /// Timers: owners of locks, live holds, leases, values that will go stale.
-    pub(crate) timers: usize,
-    /// Leases, those included that are only remembered.
-    pub(crate) leases: usize,
-    /// Counters that live holds have taken units off.
-    pub(crate) held_counters: usize,
-    /// Places in the queues of all keys.
-    pub(crate) waiting: usize,
-}
-
-/// Figures of one database, as INFO shows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DbFigures {
-    /// Its number.
-    pub(crate) db: usize,
-    /// Keys in it.
-    pub(crate) keys: usize,
-    /// Keys with a deadline.
-    pub(crate) with_deadline: usize,
-    /// Average time that those have left, in milliseconds.
-    pub(crate) average_ttl_ms: u64,
-}
-
 /// All databases.
 pub(crate) struct Keyspace {
     databases: Vec<Database>,
@@ -370,18 +344,6 @@ impl Keyspace {
         self.stats = KeyspaceStats { changes: self.stats.changes, ..KeyspaceStats::default() };
     }
 
-    /// The databases that hold keys.
-    pub(crate) fn figures(&self) -> impl Iterator<Item = DbFigures> {
-        self.databases.iter().enumerate().filter(|(_, database)| !database.table.is_empty()).map(
-            |(db, database)| DbFigures {
-                db,
-                keys: database.table.len(),
-                with_deadline: database.table.deadlines(),
-                average_ttl_ms: average_ttl(database, self.now_ms),
-            },
-        )
-    }
-
     /// Keys in all databases.
     pub(crate) fn len(&self) -> usize {
         self.databases.iter().map(|database| database.table.len()).sum()
@@ -399,17 +361,6 @@ impl Keyspace {
     pub(crate) fn overhead_bytes_of(&self, db: usize) -> (usize, usize) {
         let database = &self.databases[db];
         (database.table.memory_bytes(), database.index.memory_bytes())
-    }
-
-    /// What is under way that is no key.
-    pub(crate) fn native_figures(&self) -> NativeFigures {
-        let sum = |count: fn(&Database) -> usize| self.databases.iter().map(count).sum();
-        NativeFigures {
-            timers: sum(|database| database.timers.len()),
-            leases: sum(|database| database.leases.len()),
-            held_counters: sum(|database| database.held.len()),
-            waiting: self.waiters.len(),
-        }
     }
 
     /// The queues of those who wait for keys, to change them.
@@ -790,14 +741,6 @@ impl Entry {
     pub(crate) fn ends_ms(&self) -> Option<u64> {
         self.object().and_then(Object::deadline_ms).or_else(|| self.deadline_ms())
     }
-}
-
-fn average_ttl(database: &Database, now_ms: u64) -> u64 {
-    let Some(average) = database.deadline_sum.checked_div(database.table.deadlines() as u128)
-    else {
-        return 0;
-    };
-    u64::try_from(average.saturating_sub(u128::from(now_ms))).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The table of mutations, continued: locks, holds and leases.
 
 use super::*;
+use crate::keyspace::health::NativeFigures;
 
 /// What connections are called here.
 const TIED_TO: u64 = 7;
