@@ -261,7 +261,7 @@ fn persistence(context: &mut Context<'_>, text: &mut Text) {
             "aof_pending_bio_fsync",
             persistence.sealed_seq.saturating_sub(persistence.durable_seq),
         );
-        text.field("aof_delayed_fsync", persistence.delayed_syncs);
+        text.zeros(&["aof_delayed_fsync"]);
     }
     if persistence.loading {
         let load = &persistence.load;

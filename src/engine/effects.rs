@@ -43,6 +43,10 @@ struct Group<'a> {
     commands: usize,
 }
 
+/// How the record of a string begins.
+const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n";
+const SET_PXAT: &[u8] = b"*5\r\n$3\r\nSET\r\n";
+
 /// What a group of several commands begins and ends with.
 const BEGIN: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const END: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
@@ -168,9 +172,9 @@ impl Group<'_> {
     #[inline]
     fn string(&mut self, entry: &Entry) {
         let deadline_ms = entry.deadline_ms();
+        // Most records are one of these two, so their beginnings are not put together.
+        self.out.extend_from_slice(if deadline_ms.is_some() { SET_PXAT } else { SET });
         let mut reply = self.reply();
-        reply.array(if deadline_ms.is_some() { 5 } else { 3 });
-        reply.bulk(b"SET");
         reply.bulk(entry.key());
         match entry.string() {
             Ok(Value::Int(number)) => reply.bulk_int(number),

@@ -257,10 +257,4 @@ impl Engine {
         self.server.is_obstructed =
             persistence.loading || persistence.fault.is_some() || self.is_journal_full();
     }
-
-    /// Whether every change is as durable as has been asked for.
-    pub fn is_journal_idle(&self) -> bool {
-        let persistence = &self.server.persistence;
-        !self.journal.is_on || persistence.durable_seq >= persistence.sealed_seq
-    }
 }

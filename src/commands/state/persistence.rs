@@ -33,8 +33,6 @@ pub(crate) struct Persistence {
     pub(crate) current_bytes: u64,
     /// See [`Persistence::current_bytes`].
     pub(crate) base_bytes: u64,
-    /// How often a sync took so long that the next one came late.
-    pub(crate) delayed_syncs: u64,
     /// Of the rewrites of the journal.
     pub(crate) rewrite: Runs,
     /// Of the snapshots that SAVE and BGSAVE write.
