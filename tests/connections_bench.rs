@@ -1,28 +1,12 @@
-//! The parts of `benches/connections` that can be wrong without anybody seeing it:
+//! The parts of the load generator that can be wrong without anybody seeing it:
 //! replies that are counted, a rate that is kept, requests that are what they are
 //! said to be; and a short run of all of them against the floor.
 
-#[path = "../benches/connections/connect.rs"]
-#[allow(dead_code)]
-mod connect;
 #[path = "../benches/connections/floor.rs"]
 #[allow(dead_code)]
 mod floor;
-#[path = "../benches/connections/load.rs"]
-#[allow(dead_code)]
-mod load;
-#[path = "../benches/connections/mix.rs"]
-#[allow(dead_code)]
-mod mix;
-#[path = "../benches/connections/outbox.rs"]
-mod outbox;
-#[path = "../benches/connections/replies.rs"]
-mod replies;
-#[path = "../benches/connections/requests.rs"]
-#[allow(dead_code)]
-mod requests;
-#[path = "../benches/connections/schedule.rs"]
-mod schedule;
+#[path = "../benches/support/traffic/mod.rs"]
+mod traffic;
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -30,12 +14,13 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use load::{End, Load, Pace};
-use mix::{Kind, Mix};
-use outbox::Outbox;
-use replies::{Malformed, Skipper, Tally};
-use requests::{Batches, Settings};
-use schedule::Schedule;
+use traffic::connect;
+use traffic::load::{End, Load, Pace};
+use traffic::mix::{Kind, Mix};
+use traffic::outbox::Outbox;
+use traffic::replies::{Malformed, Skipper, Tally};
+use traffic::requests::{Batches, Settings};
+use traffic::schedule::Schedule;
 
 // Replies
 
@@ -142,9 +127,13 @@ fn kinds_are_drawn_as_often_as_they_weigh() {
 
 // The requests
 
+fn settings(mix: Mix, keys: u64, pipeline: usize) -> Settings {
+    Settings { mix, keys, value_bytes: 3, pipeline, are_values_counted: false }
+}
+
 fn batches(mix: &str, keys: u64, pipeline: usize) -> Batches {
     let mix = Mix::parse(mix).expect("it is a mix");
-    Batches::new(Settings { mix, keys, value_bytes: 3, pipeline }, 7)
+    Batches::new(settings(mix, keys, pipeline), 7)
 }
 
 #[test]
@@ -182,6 +171,17 @@ fn every_batch_has_other_keys_of_the_right_ones() {
         numbers.dedup();
         assert!(numbers.len() > 200, "{mix}: only {} different keys", numbers.len());
     }
+}
+
+#[test]
+fn values_are_counted_where_that_is_asked_for() {
+    let mix = Mix::parse("set=1").unwrap();
+    let settings = Settings { value_bytes: 20, are_values_counted: true, ..settings(mix, 9, 2) };
+    let mut batches = Batches::new(settings, 7);
+    batches.next(0);
+    let text = String::from_utf8(batches.next(0).bytes.to_vec()).unwrap();
+    assert!(text.contains("\r\n$20\r\nxxxxxxxx000000000003\r\n"), "{text}");
+    assert!(text.ends_with("\r\n$20\r\nxxxxxxxx000000000004\r\n"), "{text}");
 }
 
 #[test]

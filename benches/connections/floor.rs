@@ -13,7 +13,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::outbox::Outbox;
+use crate::traffic::outbox::Outbox;
 
 const LISTENER: Token = Token(usize::MAX);
 

@@ -11,21 +11,16 @@
 //! processor.
 
 mod chart;
-mod connect;
 mod floor;
-mod load;
-mod mix;
 mod options;
-mod outbox;
-mod replies;
 mod report;
-mod requests;
-mod schedule;
 mod servers;
 #[path = "../support/mod.rs"]
 mod shared;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+#[path = "../support/traffic/mod.rs"]
+mod traffic;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,14 +28,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use load::{Load, Outcome, Pace};
 use options::{Options, Task};
 use report::Point;
-use requests::{Batches, Settings};
 use servers::Server;
 use shared::figures::thousands;
 use shared::pin::Pins;
 use shared::usage;
+use traffic::connect;
+use traffic::load::{Load, Outcome, Pace};
+use traffic::requests::{Batches, Settings};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -151,6 +147,7 @@ impl Bench {
             keys: *keys,
             value_bytes: *value_bytes,
             pipeline: *pipeline,
+            are_values_counted: false,
         };
         Batches::new(settings, round as u64)
     }

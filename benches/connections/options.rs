@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::load::{End, Pace};
-use crate::mix::Mix;
 use crate::servers::{Choice, FLOOR};
+use crate::traffic::load::{End, Pace};
+use crate::traffic::mix::Mix;
 
 /// More than fit into one process by the ports of an address.
 const CONNECTIONS_MAX: u64 = 1_000_000;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::servers::FLOOR;
-use crate::shared::figures::{cells, median, thousands, time};
+use crate::shared::figures::{cells, markdown, median, thousands, time};
 
 /// What one server did in one round over so many connections.
 #[derive(Clone)]
@@ -74,30 +74,9 @@ const HEADS: [&str; 12] = [
 
 /// The medians as a Markdown table whose columns stand in line.
 pub(crate) fn table(medians: &[Point]) -> String {
-    let mut rows = vec![HEADS.map(str::to_owned)];
-    rows.extend(medians.iter().map(|point| row(point, medians)));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
-    let mut text = String::new();
-    for (at, row) in rows.iter().enumerate() {
-        text.push('|');
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let _ = match column {
-                0 => write!(text, " {cell:width$} |"),
-                _ => write!(text, " {cell:>width$} |"),
-            };
-        }
-        text.push('\n');
-        if at == 0 {
-            text.push('|');
-            for (column, width) in widths.iter().enumerate() {
-                let end = if column == 0 { '-' } else { ':' };
-                let _ = write!(text, "{}{end}|", "-".repeat(width + 1));
-            }
-            text.push('\n');
-        }
-    }
-    text
+    let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
+    rows.extend(medians.iter().map(|point| row(point, medians).to_vec()));
+    markdown(&rows)
 }
 
 fn row(point: &Point, medians: &[Point]) -> [String; HEADS.len()] {

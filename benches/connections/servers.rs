@@ -1,18 +1,18 @@
 //! The servers that are measured: started here, or at an address.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::connect;
-use crate::replies::{Skipper, Tally};
-use crate::requests::Batches;
 use crate::shared::pin::Pins;
 use crate::shared::usage;
 use crate::support::process::ServerProcess;
 use crate::support::tollgate;
+use crate::traffic::connect::{self, call};
+use crate::traffic::replies::{Skipper, Tally};
+use crate::traffic::requests::Batches;
 
 pub(crate) const TOLLGATE: &str = "tollgate";
 pub(crate) const FLOOR: &str = "floor";
@@ -190,23 +190,6 @@ impl fmt::Display for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.choice.name)
     }
-}
-
-/// Sends requests and reads the replies to all of them.
-fn call(control: &mut TcpStream, bytes: &[u8], requests: u64, tally: &mut Tally) -> io::Result<()> {
-    control.write_all(bytes)?;
-    let end = tally.replies + requests;
-    let mut skipper = Skipper::default();
-    let mut chunk = [0; 16_384];
-    while tally.replies < end {
-        let length = control.read(&mut chunk)?;
-        if length == 0 {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server has closed it"));
-        }
-        let malformed = |malformed| io::Error::other(format!("not a reply: {malformed:?}"));
-        skipper.skip(&chunk[..length], tally).map_err(malformed)?;
-    }
-    Ok(())
 }
 
 /// The process at an address of this machine, by its own word.

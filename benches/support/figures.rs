@@ -1,5 +1,7 @@
 //! Medians, and figures as people read them.
 
+use std::fmt::Write as _;
+
 /// The value below which this share of the values lies.
 pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -45,6 +47,36 @@ pub(crate) fn thousands(number: f64) -> String {
             text.push(',');
         }
         text.push(digit);
+    }
+    text
+}
+
+/// A Markdown table whose columns stand in line: the heads, then the rows. Only the
+/// first column is text.
+pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        text.push('|');
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = match column {
+                0 => write!(text, " {cell:width$} |"),
+                _ => write!(text, " {cell:>width$} |"),
+            };
+        }
+        text.push('\n');
+        if at == 0 {
+            text.push('|');
+            for (column, width) in widths.iter().enumerate() {
+                let end = if column == 0 { '-' } else { ':' };
+                let _ = write!(text, "{}{end}|", "-".repeat(width + 1));
+            }
+            text.push('\n');
+        }
     }
     text
 }

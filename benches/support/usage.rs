@@ -26,8 +26,18 @@ pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
 
 /// How much of its memory is resident, in bytes.
 pub(crate) fn resident_memory(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most of its memory that was resident since it began, or since 5 was written to
+/// its `clear_refs`.
+pub(crate) fn peak_memory(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = kib.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map(|kib| kib * 1_024).ok_or_else(|| io::Error::other("no VmRSS in status"))
+    kib.map(|kib| kib * 1_024).ok_or_else(|| io::Error::other(format!("no {name} in status")))
 }

@@ -26,12 +26,20 @@ impl ServerProcess {
     /// Starts what `command` makes for a port, and waits until it answers.
     /// `NotFound` says that there is no such program.
     pub(crate) fn start(command: impl Fn(u16) -> Command) -> io::Result<ServerProcess> {
+        ServerProcess::start_within(START_TIMEOUT, command)
+    }
+
+    /// The same for one that may take so long until it answers.
+    pub(crate) fn start_within(
+        patience: Duration,
+        command: impl Fn(u16) -> Command,
+    ) -> io::Result<ServerProcess> {
         let mut failure = io::Error::other("never started");
         for _ in 0..START_ATTEMPTS {
             let port = free_port()?;
             let mut child = command(port).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            match wait_until_it_answers(&mut child, address) {
+            match wait_until_it_answers(&mut child, address, patience) {
                 Ok(()) => return Ok(ServerProcess { child, address }),
                 Err(error) => failure = error,
             }
@@ -78,7 +86,11 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-fn wait_until_it_answers(child: &mut Child, address: SocketAddr) -> io::Result<()> {
+fn wait_until_it_answers(
+    child: &mut Child,
+    address: SocketAddr,
+    patience: Duration,
+) -> io::Result<()> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -87,7 +99,7 @@ fn wait_until_it_answers(child: &mut Child, address: SocketAddr) -> io::Result<(
         if answers(address) {
             return Ok(());
         }
-        if started.elapsed() > START_TIMEOUT {
+        if started.elapsed() > patience {
             return Err(io::Error::other("the server does not answer"));
         }
         thread::sleep(Duration::from_millis(5));

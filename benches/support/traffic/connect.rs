@@ -1,10 +1,12 @@
 //! Thousands of connections from one process.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::replies::{Skipper, Tally};
 
 /// A connection that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,4 +86,26 @@ fn ping(stream: &mut TcpStream) -> io::Result<()> {
     }
     let text = String::from_utf8_lossy(&reply[..length]);
     Err(io::Error::other(format!("PING is answered with {}", text.trim_end())))
+}
+
+/// Sends requests and reads the replies to all of them.
+pub(crate) fn call(
+    control: &mut TcpStream,
+    bytes: &[u8],
+    requests: u64,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    control.write_all(bytes)?;
+    let end = tally.replies + requests;
+    let mut skipper = Skipper::default();
+    let mut chunk = [0; 16_384];
+    while tally.replies < end {
+        let length = control.read(&mut chunk)?;
+        if length == 0 {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server has closed it"));
+        }
+        let malformed = |malformed| io::Error::other(format!("not a reply: {malformed:?}"));
+        skipper.skip(&chunk[..length], tally).map_err(malformed)?;
+    }
+    Ok(())
 }

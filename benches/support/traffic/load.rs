@@ -7,16 +7,18 @@
 
 use std::io::{self, ErrorKind, Read as _};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::outbox::Outbox;
-use crate::replies::{Malformed, Skipper, Tally};
-use crate::requests::Batches;
-use crate::schedule::Schedule;
+use super::outbox::Outbox;
+use super::replies::{Malformed, Skipper, Tally};
+use super::requests::Batches;
+use super::schedule::Schedule;
 
 /// Without any reply for so long, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -78,6 +80,8 @@ pub(crate) struct Load {
     connections: Vec<Connection>,
     active: usize,
     chunk: Vec<u8>,
+    /// Nothing more is sent once this is set, whatever the end was to be.
+    stops: Arc<AtomicBool>,
 }
 
 struct Connection {
@@ -114,7 +118,12 @@ impl Load {
             });
         }
         let events = Events::with_capacity(1_024);
-        Ok(Load { poll, events, connections, active, chunk: vec![0; CHUNK] })
+        Ok(Load { poll, events, connections, active, chunk: vec![0; CHUNK], stops: Arc::default() })
+    }
+
+    /// Setting it ends a run before its end: for whoever cannot say when that will be.
+    pub(crate) fn stops(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stops)
     }
 
     /// One batch on each connection that sends: whatever a server does when it first
@@ -154,6 +163,7 @@ impl Load {
             batches,
             schedule,
             end,
+            stops: &self.stops,
             begun,
             now: begun,
             heard_at: begun,
@@ -204,6 +214,7 @@ struct Run<'a> {
     /// With a fixed rate.
     schedule: Option<Schedule>,
     end: End,
+    stops: &'a AtomicBool,
     begun: Instant,
     /// The last time the clock was read.
     now: Instant,
@@ -219,6 +230,9 @@ struct Run<'a> {
 impl Run<'_> {
     /// Whether more is to be sent.
     fn may_send(&self) -> bool {
+        if self.stops.load(Ordering::Relaxed) {
+            return false;
+        }
         match self.end {
             End::After(time) => self.now - self.begun < time,
             End::Requests(requests) => self.sent < requests,

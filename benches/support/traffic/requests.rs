@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-use crate::mix::{Kind, Mix};
+use super::mix::{Kind, Mix};
 
 /// Digits of the number in a key, as `redis-benchmark` has them.
 const DIGITS: usize = 12;
@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) value_bytes: usize,
     /// Draws of the mix that are sent at once.
     pub(crate) pipeline: usize,
+    /// Each SET stores another value: it ends with the number of the request. That
+    /// needs values of twelve bytes at least.
+    pub(crate) are_values_counted: bool,
 }
 
 /// Requests of one kind, with the places of what changes.
@@ -33,15 +36,18 @@ struct Template {
     keys: Vec<usize>,
     /// Where the number of the connection is, which owns the lock.
     owners: Vec<usize>,
+    /// Where the number of the request is, which makes the value another one.
+    values: Vec<usize>,
     requests: u32,
 }
 
 impl Template {
-    fn new(kind: Kind, value: &str) -> Template {
+    fn new(kind: Kind, settings: &Settings) -> Template {
+        let value = "x".repeat(settings.value_bytes);
         let (key, owner) = (key(kind, BLANK), format!("owner:{BLANK}"));
         let (bytes, keys, owners) = match kind {
             Kind::Get => (encode(&["GET", &key]), vec![&key], vec![]),
-            Kind::Set => (encode(&["SET", &key, value]), vec![&key], vec![]),
+            Kind::Set => (encode(&["SET", &key, &value]), vec![&key], vec![]),
             Kind::DecrIfPos => (encode(&["DECRIFPOS", &key, "1"]), vec![&key], vec![]),
             Kind::Lock => {
                 let acquire = encode(&["LOCK.ACQUIRE", &key, &owner, "PX", LOCK_MS]);
@@ -51,16 +57,21 @@ impl Template {
         };
         let keys = places(&bytes, &keys);
         let owners = places(&bytes, &owners);
-        Template { bytes, keys, owners, requests: kind.requests() }
+        let is_counted = settings.are_values_counted && kind == Kind::Set;
+        let values = if is_counted { places(&bytes, &[&value]) } else { Vec::new() };
+        Template { bytes, keys, owners, values, requests: kind.requests() }
     }
 
     /// Writes the numbers into a copy of the bytes.
-    fn fill(&self, copy: &mut [u8], key: u64, owner: u64) {
+    fn fill(&self, copy: &mut [u8], key: u64, owner: u64, drawn: u64) {
         for at in &self.keys {
             write_number(&mut copy[*at..*at + DIGITS], key);
         }
         for at in &self.owners {
             write_number(&mut copy[*at..*at + DIGITS], owner);
+        }
+        for at in &self.values {
+            write_number(&mut copy[*at..*at + DIGITS], drawn);
         }
     }
 }
@@ -78,19 +89,20 @@ pub(crate) struct Batches {
     /// The last batch, over which the next one is written.
     buffer: Vec<u8>,
     rng: Rng,
+    /// Draws of the mix so far.
+    drawn: u64,
 }
 
 impl Batches {
     /// The same seed makes the same batches.
     pub(crate) fn new(settings: Settings, seed: u64) -> Batches {
-        let value = "x".repeat(settings.value_bytes);
         let templates: Vec<(Kind, Template)> =
-            settings.mix.kinds().map(|kind| (kind, Template::new(kind, &value))).collect();
+            settings.mix.kinds().map(|kind| (kind, Template::new(kind, &settings))).collect();
         let buffer = match settings.mix.only() {
             Some(_) => templates[0].1.bytes.repeat(settings.pipeline),
             None => Vec::new(),
         };
-        Batches { settings, templates, buffer, rng: Rng::with_seed(seed) }
+        Batches { settings, templates, buffer, rng: Rng::with_seed(seed), drawn: 0 }
     }
 
     /// How many requests a batch is on average.
@@ -100,12 +112,13 @@ impl Batches {
 
     /// The next batch of this connection.
     pub(crate) fn next(&mut self, connection: usize) -> Batch<'_> {
-        let Batches { settings, templates, buffer, rng } = self;
+        let Batches { settings, templates, buffer, rng, drawn } = self;
         let mut requests = 0;
         if settings.mix.only().is_some() {
             let template = &templates[0].1;
             for copy in buffer.chunks_exact_mut(template.bytes.len()) {
-                template.fill(copy, rng.u64(..settings.keys), connection as u64);
+                *drawn += 1;
+                template.fill(copy, rng.u64(..settings.keys), connection as u64, *drawn);
                 requests += template.requests;
             }
             return Batch { bytes: buffer, requests };
@@ -118,7 +131,9 @@ impl Batches {
             };
             let start = buffer.len();
             buffer.extend_from_slice(&template.bytes);
-            template.fill(&mut buffer[start..], rng.u64(..settings.keys), connection as u64);
+            let key = rng.u64(..settings.keys);
+            *drawn += 1;
+            template.fill(&mut buffer[start..], key, connection as u64, *drawn);
             requests += template.requests;
         }
         Batch { bytes: buffer, requests }
