@@ -13,6 +13,7 @@ const TO: f64 = 800.0;
 const LEGEND: f64 = 84.0;
 const FIRST_GROUP: f64 = 118.0;
 const BAR: f64 = 14.0;
+const BAR_GAP: f64 = 3.0;
 
 const LIGHT: &str = "
   .ours { fill: #0b7a75 }
@@ -63,7 +64,7 @@ pub(crate) fn draw(medians: &[Point], systems: &[System], setting: &str) -> Stri
                 put(format_args!(
                     r#"<text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
                     FROM - 10.0,
-                    y + 11.5,
+                    y + 4.5 + (BAR + BAR_GAP) * systems.len() as f64 / 2.0,
                     point.cell.policy.name()
                 ));
             }
@@ -76,7 +77,7 @@ pub(crate) fn draw(medians: &[Point], systems: &[System], setting: &str) -> Stri
                 y + 11.5,
                 thousands(point.requests_per_s)
             ));
-            y += BAR + 3.0;
+            y += BAR + BAR_GAP;
         }
         y += 34.0;
     }

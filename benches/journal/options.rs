@@ -101,7 +101,9 @@ fn command() -> Command {
              of what is a maximum. The threads of a server that write and sync share its \
              processor then, and so does the process that Redis forks; with --unpinned all have \
              all processors. No server rewrites its journal but when that is measured. Redis is \
-             measured where redis-server is installed.",
+             measured where redis-server is installed.\n\
+             At full size it needs about 6 GB of disk. What is interrupted leaves its files in \
+             journal-bench-PID.",
         )
         .arg(
             value("only", "PART", "Measure only these, with commas between them")

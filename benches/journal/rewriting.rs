@@ -69,12 +69,14 @@ fn measure(bench: &mut Bench, system: System, round: usize) -> Result<Vec<Row>> 
 
     let (length, rate) = (bench.options.length, bench.options.read_rate);
     let reads = Reader::start(&server, gets(keys, 1, seed)?, rate)?;
+    server.reset_peak()?;
     let mut before = Watch::begin(&mut server)?;
     while before.time < length {
         thread::sleep(LOOK_EVERY);
         before.look(&mut server)?;
     }
     let reads_before = reads.stop()?;
+    let peak_before = server.peak_memory()?;
 
     let reads = Reader::start(&server, gets(keys, 1, seed)?, rate)?;
     let memory_before = server.memory()?;
@@ -87,24 +89,30 @@ fn measure(bench: &mut Bench, system: System, round: usize) -> Result<Vec<Row>> 
     // Pages that the forked process has had to keep of its own; 0 without one.
     let copied = server.info("persistence")?.number("aof_last_cow_size");
 
-    let stages = during.turns.stages.clone();
     if server.is_tollgate() {
-        bench.remark(format!("longest turn of round {round} during a rewrite: {stages}"));
+        for (when, watch) in [(WITHOUT, &before), (DURING, &during)] {
+            let stages = &watch.turns.stages;
+            bench.remark(format!("rewrite, round {round}: the longest turn {when}: {stages}"));
+        }
     }
     let mut rows = Vec::new();
     rows.extend(watched(WITHOUT, &before, &reads_before, server.is_tollgate()));
     rows.extend(watched(DURING, &during, &reads_during, server.is_tollgate()));
     let kept = 100.0 * during.requests_per_s() / before.requests_per_s();
     rows.push((DURING, "requests of those before it", Value::percent(kept)));
-    if during.fork_us > 0.0 {
-        rows.push((DURING, "standing still to fork", Value::micros(during.fork_us).most()));
-    }
-    let more = 100.0 * ((peak + copied) / memory_before - 1.0);
+    let fork_us = if during.fork_us > 0.0 { during.fork_us } else { f64::NAN };
+    let peak = peak + copied;
+    let more = |than: f64| Value::percent(100.0 * (peak / than - 1.0)).most();
     rows.extend([
+        (DURING, "standing still to fork", Value::micros(fork_us).most()),
         (DURING, "it takes", Value::micros(took.as_secs_f64() * 1e6)),
-        ("memory", "before it", Value::bytes(memory_before)),
-        ("memory", "peak during it, with copied pages", Value::bytes(peak + copied)),
-        ("memory", "more", Value::percent(more).most()),
+        // What is not synced yet is kept: with everysec the memory goes up and down with
+        // the load, so that the moment before says less than the peak before.
+        ("memory", "just before it", Value::bytes(memory_before)),
+        ("memory", "peak before it", Value::bytes(peak_before)),
+        ("memory", "peak during it, with pages copied after a fork", Value::bytes(peak)),
+        ("memory", "more than just before it", more(memory_before)),
+        ("memory", "more than the peak before it", more(peak_before)),
     ]);
     let files = directory.bytes()?;
     rows.push(("after it", "files", Value::bytes(files as f64)));

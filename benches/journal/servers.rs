@@ -1,7 +1,7 @@
 //! The servers that are measured, with a journal or without, and what they say of
 //! themselves.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -107,6 +107,9 @@ impl Setting {
     /// Starts it with its files in this directory, and waits until it has loaded what
     /// it finds there. It rewrites its journal only when it is told to.
     pub(crate) fn start(self, pins: Option<&Pins>, dir: &Path) -> Result<Server> {
+        // It would write over the progress bar; it is shown where the start fails.
+        let said_path = dir.join("stderr");
+        let said = File::options().create(true).append(true).open(&said_path)?;
         let command = |port: u16| {
             let mut command = match self.system {
                 System::Tollgate => {
@@ -119,8 +122,7 @@ impl Setting {
                     let mut command = Command::new("redis-server");
                     command
                         .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
-                        .args(["--aof-use-rdb-preamble", preamble])
-                        .stderr(Stdio::null());
+                        .args(["--aof-use-rdb-preamble", preamble]);
                     command
                 }
             };
@@ -129,11 +131,15 @@ impl Setting {
                 .args(["--auto-aof-rewrite-percentage", "0"])
                 .args(self.policy.options())
                 .arg("--dir")
-                .arg(dir);
+                .arg(dir)
+                .stderr(said.try_clone().map_or_else(|_| Stdio::null(), Stdio::from));
             command
         };
         let process = Pins::start(pins, || ServerProcess::start_within(PATIENCE, command))?;
-        let process = process.map_err(|error| format!("{}: {error}", self.system.name()))?;
+        let process = process.map_err(|error| {
+            let said = fs::read_to_string(&said_path).unwrap_or_default();
+            format!("{}: {error}\n{}", self.system.name(), said.trim_end())
+        })?;
         let mut control = process.connect();
         control.set_patience(PATIENCE);
         if self.system == System::Tollgate {
