@@ -340,6 +340,14 @@ fn a_group_of_another_database_says_so_itself() {
             vec!["SET d 1"],
         ]
     );
+    // Also if it begins with what concerns no database.
+    for request in ["SELECT 2", "SET a 2"] {
+        sim.cli(1, request);
+    }
+    let from = sim.journal.len();
+    sim.send_raw(1, b"MULTI\r\nSWAPDB 1 3\r\nSET a 3\r\nEXEC\r\n");
+    assert_eq!(said(&sim, from), [["MULTI", "SWAPDB 1 3", "SELECT 2", "SET a 3", "EXEC"]]);
+    assert_eq!(restarted(&sim).snapshot(), sim.snapshot());
 }
 
 // Replies that wait

@@ -40,7 +40,8 @@ pub(super) struct Writer {
 struct Group<'a> {
     out: &'a mut OutBuffer,
     writer: &'a mut Writer,
-    commands: usize,
+    /// It has said which database it concerns.
+    has_selected: bool,
 }
 
 /// How the record of a string begins.
@@ -67,7 +68,7 @@ impl Writer {
         if is_several {
             out.extend_from_slice(BEGIN);
         }
-        let mut group = Group { out, writer: self, commands: 0 };
+        let mut group = Group { out, writer: self, has_selected: false };
         for upheaval in dirty.upheavals() {
             group.upheaval(*upheaval);
         }
@@ -84,7 +85,7 @@ impl Writer {
 
     /// Appends the whole state of one entry, for a snapshot.
     pub(super) fn entry(&mut self, out: &mut OutBuffer, db: usize, entry: &Entry) {
-        let mut group = Group { out, writer: self, commands: 0 };
+        let mut group = Group { out, writer: self, has_selected: false };
         group.select(db);
         group.state(entry);
     }
@@ -92,7 +93,6 @@ impl Writer {
 
 impl Group<'_> {
     fn reply(&mut self) -> Reply<'_> {
-        self.commands += 1;
         Reply::over(self.out, Version::Resp2)
     }
 
@@ -102,11 +102,12 @@ impl Group<'_> {
         words.iter().for_each(|word| reply.bulk(word));
     }
 
-    /// What follows concerns this database. A group that does not say so at its
-    /// beginning concerns database 0, also for who has not seen those before it.
+    /// What follows concerns this database. A group that does not say so concerns
+    /// database 0, also for who has not seen those before it.
     fn select(&mut self, db: usize) {
-        if self.writer.selected != db || (db != 0 && self.commands == 0) {
+        if self.writer.selected != db || (db != 0 && !self.has_selected) {
             self.writer.selected = db;
+            self.has_selected = true;
             self.command(&[b"SELECT", db.to_string().as_bytes()]);
         }
     }
