@@ -182,6 +182,50 @@ fn planted_faults_of_the_engine_are_found() {
     assert!(first_failure(&late).is_some(), "not found: the clock is late");
 }
 
+/// Exchanges the first occurrence of some bytes for others.
+fn exchange(group: &mut Vec<u8>, from: &[u8], to: &[u8]) {
+    if let Some(at) = group.windows(from.len()).position(|window| window == from) {
+        group.splice(at..at + from.len(), to.iter().copied());
+    }
+}
+
+#[test]
+fn planted_faults_of_the_journal_are_found() {
+    type Change = fn(&mut Vec<u8>);
+    let faults: &[(&str, Change)] = &[
+        ("a group is lost", |it| {
+            if it.starts_with(b"*3\r\n$3\r\nSET\r\n$2\r\nx1") {
+                it.clear();
+            }
+        }),
+        ("what was deleted comes back", |it| {
+            if it.starts_with(b"*2\r\n$3\r\nDEL\r\n") {
+                it.clear();
+            }
+        }),
+        ("a group is in another database", |it| {
+            exchange(it, b"SELECT\r\n$1\r\n1", b"SELECT\r\n$1\r\n0");
+        }),
+        ("a tied lock stays", |it| exchange(it, b"$4\r\ntied", b"$4\r\nopen")),
+        ("tokens are not kept ahead", |it| exchange(it, b"tollgate-tokens", b"tollgate-nothing")),
+        ("versions are not kept", |it| {
+            exchange(it, b"TOLLGATE.ANNOTATE\r\n$2\r\nx", b"TOLLGATE.ANNOTATE\r\n$2\r\ny");
+        }),
+        ("what was sold is back", |it| {
+            exchange(it, b"$9\r\nconfirmed", b"$8\r\nreturned");
+        }),
+        ("a lock is shared", |it| exchange(it, b"$9\r\nexclusive", b"$6\r\nshared")),
+    ];
+    for (name, change) in faults {
+        let sabotage = Sabotage { group: Some(*change), ..Sabotage::default() };
+        let failure = first_failure(&sabotage);
+        let what = failure.map(|failure| failure.what);
+        eprintln!("{name}: {what:?}");
+        let is_found = what.is_some_and(|what| what.contains("restarted from"));
+        assert!(is_found, "not found: {name}");
+    }
+}
+
 #[test]
 fn one_wrong_reply_is_found_and_the_seed_replays() {
     let wrong: fn(&[String], &mut Reply) = |request, reply| {

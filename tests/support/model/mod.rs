@@ -20,7 +20,7 @@ mod waits;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub(crate) use data::{Db, LeaseState, Value, Waiter, Wants};
+pub(crate) use data::{Db, HoldState, LeaseState, Value, Waiter, Wants};
 pub(crate) use expect::Expect;
 use expect::{error, wrong_arity};
 

@@ -12,7 +12,7 @@ use crate::model::{LeaseState, Value};
 use crate::support::resp::Reply;
 
 /// Books kept from replies alone, in the order in which the commands ran.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Ledger {
     /// Of each database and counter that only stock commands touch.
     accounts: BTreeMap<(usize, String), Account>,
@@ -30,13 +30,13 @@ struct Account {
     sold: i64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Session {
     db: usize,
     queued: VecDeque<Request>,
 }
 
-fn request(words: &[&str]) -> Request {
+pub(super) fn request(words: &[&str]) -> Request {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -201,12 +201,12 @@ fn lock_fault(info: &Reply) -> Option<String> {
     None
 }
 
-fn field(map: &Reply, name: &str) -> Option<Reply> {
+pub(super) fn field(map: &Reply, name: &str) -> Option<Reply> {
     let found = map.pairs()?.into_iter().find(|(key, _)| key.text() == Some(name.as_bytes()));
     found.map(|(_, value)| value)
 }
 
-fn number_in(map: &Reply, name: &str) -> Option<i64> {
+pub(super) fn number_in(map: &Reply, name: &str) -> Option<i64> {
     match field(map, name) {
         Some(Reply::Integer(number)) => Some(number),
         _ => None,
@@ -214,6 +214,10 @@ fn number_in(map: &Reply, name: &str) -> Option<i64> {
 }
 
 impl Ledger {
+    pub(super) fn forget_clients(&mut self) {
+        self.clients.clear();
+    }
+
     pub(super) fn forget_client(&mut self, client: ClientKey) {
         self.clients.remove(&client);
     }

@@ -3,6 +3,7 @@
 
 mod generator;
 mod invariants;
+mod restart;
 mod shrink;
 mod step;
 mod world;

@@ -10,6 +10,7 @@ use tollgate::config::Config;
 use tollgate::engine::{ClientKey, Environment, Peer};
 
 use super::invariants::Ledger;
+use super::restart::History;
 use super::step::{Request, Step, TOKEN};
 use crate::model::{Expect, Expected, Limits, Model};
 use crate::support::resp::{self, Reply, format_cli};
@@ -40,14 +41,20 @@ pub(crate) struct Sabotage {
     pub(crate) late_us: u64,
     /// What a client had not read when it left counts as read.
     pub(crate) sends_to_the_dead: bool,
+    /// What becomes of a group of the journal.
+    pub(crate) group: Option<fn(&mut Vec<u8>)>,
 }
 
 pub(crate) struct World {
     pub(super) engine: Engine,
     pub(crate) model: Model,
-    now: Now,
+    pub(super) seed: u64,
+    limits: Limits,
+    pub(super) now: Now,
     sides: BTreeMap<ClientKey, Side>,
-    sabotage: Sabotage,
+    pub(super) sabotage: Sabotage,
+    /// The journal, which is always on: no reply may depend on it.
+    pub(super) history: History,
     /// What independent bookkeeping makes of the replies.
     pub(super) ledger: Ledger,
     /// Keys that requests have named since they were last looked at.
@@ -111,13 +118,33 @@ impl World {
         ] {
             config.set(option, &value).expect("a valid option");
         }
-        let engine = Engine::new(config, Environment::simulated(seed), now);
-        let mut world = World {
+        let mut engine = Engine::new(config, Environment::simulated(seed), now);
+        engine.start_journal();
+        let model = Model::new(now.unix_us as i64, limits);
+        let mut world = World::of(seed, sabotage, engine, model, limits, now);
+        world.connect(OBSERVER);
+        world.connect_listener();
+        world
+    }
+
+    /// A server and its model before anybody has connected.
+    fn of(
+        seed: u64,
+        sabotage: Sabotage,
+        engine: Engine,
+        model: Model,
+        limits: Limits,
+        now: Now,
+    ) -> World {
+        World {
             engine,
-            model: Model::new(now.unix_us as i64, limits),
+            model,
+            seed,
+            limits,
             now,
             sides: BTreeMap::new(),
             sabotage,
+            history: History::default(),
             ledger: Ledger::default(),
             touched: BTreeSet::new(),
             in_turn: false,
@@ -127,12 +154,61 @@ impl World {
             turns: 0,
             lines: None,
             is_loud: false,
-        };
+        }
+    }
+
+    /// The server that is started at `now` from what the journal had at one of its
+    /// moments, and a model of it. Whoever was connected is gone.
+    pub(super) fn restarted(&self, moment: usize, now: Now) -> Result<World, String> {
+        let (groups, dbs, ledger) = self.history.at(moment);
+        let config = self.engine.config().clone();
+        let mut engine = Engine::new(config, Environment::simulated(self.seed), now);
+        engine.begin_replay(now);
+        for group in groups {
+            engine.replay(group).map_err(|error| format!("not replayed: {error}"))?;
+        }
+        engine.start_journal();
+        engine.end_replay(now);
+        let mut model = Model::new(now.unix_us as i64, self.limits);
+        model.dbs = dbs;
+        model.set_now(now.unix_us as i64);
+        // Where the clock was set back what was stale is fresh, and will be stale again.
+        let now_ms = model.now_ms();
+        for entry in model.dbs.iter_mut().flat_map(|db| db.keys.values_mut()) {
+            entry.stale_told &= entry.fresh_until_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        }
+        let mut world =
+            World::of(self.seed, self.sabotage.clone(), engine, model, self.limits, now);
+        world.history.go_on(groups, self.history.restarts() + 1);
+        world.ledger = ledger;
+        world.is_loud = self.is_loud;
         world.connect(OBSERVER);
-        world.connect(LISTENER);
-        world.engine.receive(LISTENER, b"PSUBSCRIBE __keyevent@*__:*\r\n", now);
-        world.read(LISTENER, usize::MAX);
-        world
+        // What was due meanwhile is done before anybody listens.
+        world.engine.tick(now);
+        world.model.events.clear();
+        // The model knows no chance and no look ahead: the first token tells it.
+        let probe = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let granted = world.ask_engine(&probe(&["LOCK.ACQUIRE", "probe", "me", "PX", "1000"]))?;
+        world.ask_engine(&probe(&["LOCK.RELEASE", "probe", "me"]))?;
+        match granted {
+            Reply::Integer(token) if token > self.model.last_token => {
+                world.model.last_token = token;
+            }
+            Reply::Integer(token) => {
+                let last = self.model.last_token;
+                return Err(format!("token {token} is granted when {last} was before"));
+            }
+            other => return Err(format!("no lock: {}", one_line(&other))),
+        }
+        world.connect_listener();
+        world.turn()?;
+        Ok(world)
+    }
+
+    fn connect_listener(&mut self) {
+        self.connect(LISTENER);
+        self.engine.receive(LISTENER, b"PSUBSCRIBE __keyevent@*__:*\r\n", self.now);
+        self.read(LISTENER, usize::MAX);
     }
 
     /// A step is about to be done.
@@ -212,6 +288,7 @@ impl World {
             self.turn()?;
         }
         self.look(true)?;
+        self.restart()?;
         for client in CLIENTS {
             self.disconnect(client)?;
         }
@@ -315,6 +392,7 @@ impl World {
             self.engine.tick(now);
             self.model.tick();
             self.compare()?;
+            self.note_groups();
             let outputs = self.engine.take_outputs();
             self.engine.restore_outputs(outputs);
             let clients: Vec<ClientKey> = self.sides.keys().copied().collect();
