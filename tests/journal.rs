@@ -539,28 +539,9 @@ fn what_cannot_be_replayed_is_named() {
 
 // Rewriting
 
-/// A few hundred random changes, with a restart's worth of what can go wrong.
+/// A random change, and sometimes a pause.
 fn change(sim: &mut Sim, rng: &mut fastrand::Rng) {
-    let key = rng.u8(..40);
-    let other = rng.u8(..40);
-    let db = rng.u8(..3);
-    let request = match rng.u8(..20) {
-        0..=6 => format!("SET k{key} {}", rng.u16(..)),
-        7 => format!("SET k{key} {} PX {}", rng.u16(..), 500 + rng.u32(..100_000)),
-        8 => format!("DEL k{key} k{other}"),
-        9 => format!("APPEND k{key} {}", "x".repeat(rng.usize(..900))),
-        10 => format!("RENAME k{key} k{other}"),
-        11 => format!("COPY k{key} k{other} DB {db} REPLACE"),
-        12 => format!("LOCK.ACQUIRE l{key} o{} PX {} SHARED", other % 4, 100 + rng.u32(..50_000)),
-        13 => format!("LOCK.RELEASE l{key} o{}", other % 4),
-        14 => format!("STOCK.HOLD h{key} PX {} s 1", 100 + rng.u32(..50_000)),
-        15 => format!("STOCK.CANCEL h{key}"),
-        16 => "SET s 100".to_owned(),
-        17 => format!("SETIFMATCH k{key} {} 0", rng.u16(..)),
-        18 if rng.u8(..8) == 0 => format!("SWAPDB {db} {}", rng.u8(..3)),
-        18 if rng.u8(..8) == 0 => "FLUSHDB".to_owned(),
-        _ => format!("SELECT {db}"),
-    };
+    let request = support::changes::change(rng);
     sim.cli(1, &request);
     if rng.u8(..10) == 0 {
         sim.advance_ms(rng.u64(..2_000));
@@ -570,6 +551,14 @@ fn change(sim: &mut Sim, rng: &mut fastrand::Rng) {
 /// Walks while changes go on; gives the groups of the walk, with those of the
 /// changes among them if it is for a snapshot.
 fn walked(sim: &mut Sim, rng: &mut fastrand::Rng, kind: SnapshotKind) -> Vec<Vec<u8>> {
+    if kind == SnapshotKind::Rewrite {
+        // Some time before it begins the groups go to its file already.
+        sim.engine.request_rewrite();
+        assert_eq!(sim.engine.take_snapshot_request(), Some(kind));
+        for _ in 0..rng.u8(..10) {
+            change(sim, rng);
+        }
+    }
     sim.engine.begin_snapshot(kind);
     let mut walked = Vec::new();
     let mut is_over = false;

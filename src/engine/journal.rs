@@ -8,6 +8,7 @@
 
 use super::Engine;
 use super::effects::Writer;
+use crate::keyspace::DatabaseId;
 use crate::protocol::OutBuffer;
 
 /// After so many changed keys a group is sealed although the turn goes on, so that
@@ -91,6 +92,9 @@ pub(super) struct Journal {
     sealed: Groups,
     /// Tokens up to this one may be given.
     tokens_allowed: u64,
+    /// The numbers that the databases had when a rewrite was asked for: its new file says
+    /// how they have been exchanged since.
+    pub(super) rewritten_as: Option<Vec<(DatabaseId, usize)>>,
 }
 
 impl Journal {

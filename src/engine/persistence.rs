@@ -10,6 +10,9 @@ impl Engine {
     /// under way. Whoever drives the engine opens the file and calls
     /// [`Engine::begin_snapshot`], and at the end, also if it could not,
     /// [`Engine::note_snapshot`].
+    ///
+    /// If it is a rewrite, groups up to now belong to the files before it, and those
+    /// from now on to the new one.
     pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
         self.request_rewrite_if_grown();
         self.request_first_rewrite();
@@ -26,6 +29,10 @@ impl Engine {
         let runs = self.runs(kind);
         runs.is_requested = false;
         runs.since_s = Some(unix_s);
+        if kind == SnapshotKind::Rewrite {
+            self.seal();
+            self.journal.rewritten_as = Some(self.databases_by_number());
+        }
         Some(kind)
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Walk {
     groups: OutBuffer,
     ends: Vec<usize>,
     /// The databases by their identities, each with the number that it had when the
-    /// walk began.
+    /// walk began, or was asked for.
     databases: Vec<(DatabaseId, usize)>,
     /// Which of them is walked, and from which hash on.
     at: usize,
@@ -50,9 +50,10 @@ impl Engine {
         self.seal();
         // The files that said so will be gone.
         self.journal.allow_tokens_anew();
-        let databases = (0..self.keyspace.database_count())
-            .map(|number| (self.keyspace.db(number).id(), number))
-            .collect();
+        let begun_as = self.journal.rewritten_as.take();
+        let databases = begun_as
+            .filter(|_| kind == SnapshotKind::Rewrite)
+            .unwrap_or_else(|| self.databases_by_number());
         let (mut writer, mut groups) = (Writer::default(), OutBuffer::default());
         if kind == SnapshotKind::Save {
             let tokens = Some(self.tokens_given_soon());
@@ -68,6 +69,11 @@ impl Engine {
             position: 0,
         });
         self.follow_journal();
+    }
+
+    pub(super) fn databases_by_number(&mut self) -> Vec<(DatabaseId, usize)> {
+        let numbers = 0..self.keyspace.database_count();
+        numbers.map(|number| (self.keyspace.db(number).id(), number)).collect()
     }
 
     /// Whether a walk is under way.

@@ -5,6 +5,7 @@
 // Every test file compiles this module for itself and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod changes;
 pub(crate) mod compare;
 pub(crate) mod crowd;
 pub(crate) mod departures;

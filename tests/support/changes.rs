@@ -1,0 +1,25 @@
+//! Requests that change all kinds of keys in three databases, most of which exist.
+
+/// A random one.
+pub(crate) fn change(rng: &mut fastrand::Rng) -> String {
+    let key = rng.u8(..40);
+    let other = rng.u8(..40);
+    let db = rng.u8(..3);
+    match rng.u8(..20) {
+        0..=6 => format!("SET k{key} {}", rng.u16(..)),
+        7 => format!("SET k{key} {} PX {}", rng.u16(..), 500 + rng.u32(..100_000)),
+        8 => format!("DEL k{key} k{other}"),
+        9 => format!("APPEND k{key} {}", "x".repeat(rng.usize(..900))),
+        10 => format!("RENAME k{key} k{other}"),
+        11 => format!("COPY k{key} k{other} DB {db} REPLACE"),
+        12 => format!("LOCK.ACQUIRE l{key} o{} PX {} SHARED", other % 4, 100 + rng.u32(..50_000)),
+        13 => format!("LOCK.RELEASE l{key} o{}", other % 4),
+        14 => format!("STOCK.HOLD h{key} PX {} s 1", 100 + rng.u32(..50_000)),
+        15 => format!("STOCK.CANCEL h{key}"),
+        16 => "SET s 100".to_owned(),
+        17 => format!("SETIFMATCH k{key} {} 0", rng.u16(..)),
+        18 if rng.u8(..8) == 0 => format!("SWAPDB {db} {}", rng.u8(..3)),
+        18 if rng.u8(..8) == 0 => "FLUSHDB".to_owned(),
+        _ => format!("SELECT {db}"),
+    }
+}
