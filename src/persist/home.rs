@@ -138,6 +138,17 @@ impl<D: Disk> Home<D> {
         self.disk.list(&self.dir).map_err(Fault::of("list", &self.dir))
     }
 
+    /// The bases in the directory, finished and listed or not: their numbers and names.
+    pub(super) fn bases(&self) -> Result<Vec<(u64, String)>, Fault> {
+        let prefix = format!("{}.", self.location.file_name);
+        let number = |name: &str| {
+            let own = name.strip_prefix("temp-").unwrap_or(name);
+            own.strip_prefix(&prefix)?.strip_suffix(".base.aof")?.parse().ok()
+        };
+        let names = self.list()?.into_iter();
+        Ok(names.filter_map(|name| Some((number(&name)?, name))).collect())
+    }
+
     /// Reads the manifest; `None` if there is none.
     pub(super) fn load_manifest(&self) -> Result<Option<Result<Manifest, ManifestError>>, Fault> {
         let path = self.manifest_path();

@@ -124,7 +124,15 @@ impl<D: Disk> Journal<D> {
         let Found { home, mut manifest, mut file_bytes, current, now_unix_ms, replaces } = found;
         let mut last_incr = manifest.last_sequence(Role::Incr);
         let replaces_from = replaces.then_some(last_incr + 1);
-        let last_base = manifest.last_sequence(Role::Base);
+        // One that nobody wants any more may still be being written.
+        let bases = home.bases()?;
+        let last_named = bases.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
+        let last_base = manifest.last_sequence(Role::Base).max(last_named);
+        let unlisted: Vec<String> = bases
+            .into_iter()
+            .filter(|(_, name)| !manifest.files.iter().any(|file| file.name == *name))
+            .map(|(_, name)| name)
+            .collect();
         let new = match current {
             Some((file, name, bytes)) => {
                 file_bytes.remove(&name);
@@ -159,7 +167,7 @@ impl<D: Disk> Journal<D> {
             replaces_from,
             last_incr,
             last_base,
-            unlisted: Vec::new(),
+            unlisted,
             now_unix_ms,
             frame: Vec::new(),
             frame_ends: Vec::new(),

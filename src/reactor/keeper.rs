@@ -338,7 +338,11 @@ impl Keeper {
             engine.refuse_journal();
         }
         match mail.rewrite_begun {
-            Some(Ok(file)) => self.begin_walk(SnapshotKind::Rewrite, file, engine),
+            // The journal it was for may have been given up meanwhile.
+            Some(Ok(file)) if self.writer.is_some() && engine.is_rewriting() => {
+                self.begin_walk(SnapshotKind::Rewrite, file, engine);
+            }
+            Some(Ok(_)) => {}
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
             None => {}
         }

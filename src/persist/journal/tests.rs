@@ -552,6 +552,26 @@ fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
 }
 
 #[test]
+fn a_base_of_a_journal_that_was_given_up_is_not_mixed_with_one_of_the_next() {
+    let disk = new_disk();
+    let open = || Opening::new(disk.clone(), location(), 1).expect("it is whole");
+    let (mut first, _) = open().finish().expect("the disk is sound");
+    let stale = first.begin_rewrite(1).expect("the disk is sound");
+    drop(first);
+    let mut next = open().replace().expect("the disk is sound");
+    let mut base = next.begin_rewrite(2).expect("the disk is sound");
+    base.write(&group(1), &[group(1).len()]).expect("the disk is sound");
+    // Whoever writes it comes too late.
+    stale.finish().expect_err("the file is gone");
+    next.finish_rewrite(&base.finish().expect("its name is its own")).expect("it is there");
+    assert!(!next.is_rewriting());
+    drop(next);
+    let mut life = Life { disk, ..Life::new() };
+    (life.sent, life.promised) = (1, 1);
+    life.open().expect("the journal is whole");
+}
+
+#[test]
 fn a_removed_file_is_noticed() {
     let mut life = Life::new();
     life.open().expect("the disk is sound");
