@@ -375,6 +375,24 @@ fn with_always_a_reply_waits_until_its_change_is_durable() {
 }
 
 #[test]
+fn who_reads_with_always_waits_for_what_was_changed_before_it_was_chosen() {
+    let mut sim = journaling(&[("appendfsync", "everysec")]);
+    sim.disk_is_stuck = true;
+    assert_eq!(sim.cli(1, "SET a 1"), "OK");
+    assert_eq!(sim.cli(1, "CONFIG SET appendfsync always"), "OK");
+    assert_eq!(sim.cli(2, "GET a"), "");
+    assert_eq!(sim.cli(3, "PING"), "PONG");
+    let seq = sim.journal.len() as u64;
+    assert_eq!(sim.cli(1, "SET b 1"), "");
+    assert_eq!(sim.cli(3, "GET a"), "");
+    sim.note_durable(seq);
+    sim.turn();
+    assert_eq!((sim.take_replies(2), sim.take_replies(3)), ("\"1\"".into(), "\"1\"".into()));
+    assert_eq!(sim.take_replies(1), "");
+    assert_eq!(sim.cli(3, "GET a"), "\"1\"");
+}
+
+#[test]
 fn a_client_that_goes_on_gets_its_replies_as_they_become_durable() {
     let mut sim = journaling(&[("appendfsync", "always")]);
     sim.disk_is_stuck = true;

@@ -128,6 +128,11 @@ impl Engine {
         if command.spec.has(flags::RUNS_QUEUED) {
             return Some(self.unsealed_seq());
         }
+        if !self.keyspace.dirty().tracks_pending() {
+            // Replies wait since a moment ago only.
+            let reads_keys = keys_of(command.spec, args).next().is_some();
+            return reads_keys.then(|| self.unsealed_seq());
+        }
         let db = self.clients[key].db();
         let dirty = self.keyspace.dirty();
         keys_of(command.spec, args).filter_map(|name| dirty.pending_seq(db, name)).max()

@@ -149,8 +149,17 @@ impl Dirty {
             self.pending = None;
             return;
         }
-        let pending = self.pending.get_or_insert_default();
+        // Of what has changed before this was wanted nobody knows the keys.
+        let unknown_seq = next_seq - u64::from(self.is_empty());
+        let pending = self.pending.get_or_insert_with(|| {
+            Box::new(Pending { upheaval_seq: unknown_seq, ..Pending::default() })
+        });
         pending.next_seq = next_seq;
+    }
+
+    /// Whether [`Dirty::pending_seq`] knows.
+    pub(crate) fn tracks_pending(&self) -> bool {
+        self.pending.is_some()
     }
 
     /// The last group that has changed a key, if that may not be durable.
