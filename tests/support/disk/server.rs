@@ -40,6 +40,8 @@ struct Sent {
     group: usize,
     /// The engine knew that the disk fails.
     is_faulty: bool,
+    /// It was run with `appendfsync always`.
+    is_always: bool,
 }
 
 pub(crate) struct Server {
@@ -73,6 +75,8 @@ struct Process {
     given_bytes: u64,
     /// Groups of the oracle's before the engine's first.
     before: usize,
+    /// What the writer was told last.
+    policy: FsyncPolicy,
     sent: BTreeMap<usize, VecDeque<Sent>>,
     heard: BTreeMap<usize, Vec<u8>>,
     /// For how many groups the base stands that is being copied.
@@ -156,6 +160,7 @@ impl Server {
             handed_at: self.now.monotonic,
             given_bytes: 0,
             before,
+            policy: self.policy,
             sent: BTreeMap::new(),
             heard: BTreeMap::new(),
             walked_to: 0,
@@ -173,7 +178,8 @@ impl Server {
             if client > *MIXED.end() {
                 let select = format!("SELECT {RISING_DB}\r\n");
                 process.engine.receive(client, select.as_bytes(), self.now);
-                let selected = Sent { request: select, group: 0, is_faulty: false };
+                let selected =
+                    Sent { request: select, group: 0, is_faulty: false, is_always: false };
                 process.sent.entry(client).or_default().push_back(selected);
             }
         }
@@ -321,6 +327,10 @@ impl Server {
             _ => match self.rng.u8(..60) {
                 0 | 1 => "BGREWRITEAOF".to_owned(),
                 2 => "BGSAVE".to_owned(),
+                3 if self.policy != FsyncPolicy::No => {
+                    let policy = ["always", "everysec"][self.rng.usize(..2)];
+                    format!("CONFIG SET appendfsync {policy}")
+                }
                 _ => change(&mut self.rng),
             },
         };
@@ -341,8 +351,10 @@ impl Server {
         let mut asked = Vec::new();
         for (client, request) in requests {
             process.engine.receive(client, format!("{request}\r\n").as_bytes(), now);
+            let is_always = process.engine.config().appendfsync == FsyncPolicy::Always;
             for request in request.split("\r\n") {
-                let sent = Sent { request: request.to_owned(), group: usize::MAX, is_faulty };
+                let (request, group) = (request.to_owned(), usize::MAX);
+                let sent = Sent { request, group, is_faulty, is_always };
                 process.sent.entry(client).or_default().push_back(sent);
             }
             asked.push((client, request));
@@ -397,11 +409,11 @@ impl Server {
         {
             self.oracle.token = self.oracle.token.max(*token);
         }
-        if self.policy != FsyncPolicy::Always {
+        let process = self.process.as_ref().ok_or("a reply of nobody")?;
+        if !sent.is_always || process.engine.config().appendfsync != FsyncPolicy::Always {
             return Ok(());
         }
         if has_changed(&words, reply) {
-            let process = self.process.as_ref().ok_or("a reply of nobody")?;
             if sent.group > process.before + process.reached.durable_seq as usize {
                 return Err(format!(
                     "{client} is told of {}, of group {}, before it is durable: {reply:?}",
@@ -428,8 +440,13 @@ impl Server {
 
     fn keep(&mut self) -> Result<(), String> {
         self.take_mail()?;
-        let (now, policy) = (self.now, self.policy);
+        let now = self.now;
         let Some(process) = &mut self.process else { return Ok(()) };
+        let policy = process.engine.config().appendfsync;
+        if process.policy != policy {
+            process.policy = policy;
+            process.writer.orders.push_back(Order::Policy(policy));
+        }
         if let Some(kind) = process.engine.take_snapshot_request() {
             match kind {
                 SnapshotKind::Rewrite => {

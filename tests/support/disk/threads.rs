@@ -20,6 +20,7 @@ pub(crate) type Bytes = (Vec<u8>, Vec<usize>);
 
 pub(crate) enum Order {
     Groups(Bytes),
+    Policy(FsyncPolicy),
     BeginRewrite(u64),
     FinishRewrite(Snapshot),
     AbandonRewrite,
@@ -62,16 +63,12 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(
-        mut journal: Journal<Liar>,
+        journal: Journal<Liar>,
         policy: FsyncPolicy,
         sabotage: Sabotage,
         now: Duration,
     ) -> Writer {
-        journal.set_counted(match policy {
-            FsyncPolicy::No => Counted::Written,
-            FsyncPolicy::Always | FsyncPolicy::EverySec => Counted::Synced,
-        });
-        Writer {
+        let mut writer = Writer {
             journal,
             policy,
             sabotage,
@@ -82,7 +79,17 @@ impl Writer {
             received_bytes: 0,
             received_groups: 0,
             surely_durable: 0,
-        }
+        };
+        writer.follow(policy);
+        writer
+    }
+
+    fn follow(&mut self, policy: FsyncPolicy) {
+        self.policy = policy;
+        self.journal.set_counted(match policy {
+            FsyncPolicy::No => Counted::Written,
+            FsyncPolicy::Always | FsyncPolicy::EverySec => Counted::Synced,
+        });
     }
 
     /// Takes at most so many orders and works, if there is something to do.
@@ -122,6 +129,7 @@ impl Writer {
                 self.received_groups += ends.len() as u64;
                 self.journal.append(bytes, ends, self.received_groups);
             }
+            Order::Policy(policy) => self.follow(policy),
             Order::BeginRewrite(unix_ms) => {
                 self.work(now);
                 let begun = self.journal.begin_rewrite(unix_ms);
