@@ -40,6 +40,7 @@ pub(crate) struct Tally {
     pub(crate) mended: usize,
     pub(crate) torn: usize,
     pub(crate) failed_starts: usize,
+    pub(crate) begun_anew: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -55,6 +56,7 @@ impl std::ops::AddAssign for Tally {
         self.mended += other.mended;
         self.torn += other.torn;
         self.failed_starts += other.failed_starts;
+        self.begun_anew += other.begun_anew;
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) const PAIRS: [[&str; 2]; 2] = [["left", "right"], ["one", "other"]];
 #[derive(Default)]
 pub(crate) struct Oracle {
     pub(crate) groups: Vec<Vec<u8>>,
+    /// Those of the journal that is to be replaced, as long as it is not.
+    pub(crate) old: Option<Vec<Vec<u8>>>,
     /// Replies whose changes are in groups up to this one have been let go.
     pub(crate) acknowledged: usize,
     /// The value of each rising key that somebody has been told of, and the last one

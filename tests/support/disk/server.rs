@@ -1,5 +1,7 @@
 //! The loop's side: clients, turns, and what hands groups to the writer.
 
+mod anew;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -58,6 +60,7 @@ pub(crate) struct Server {
     writer_odds: u8,
     copier_odds: u8,
     fault_odds: u8,
+    anew_odds: u8,
     rising: i64,
     /// What goes wrong at the moment keeps files from being cut.
     keeps_from_cutting: bool,
@@ -75,6 +78,10 @@ struct Process {
     given_bytes: u64,
     /// Groups of the oracle's before the engine's first.
     before: usize,
+    /// The engine's number of the group before the writer's first.
+    seq_before: u64,
+    /// A restart would not find the journal yet.
+    is_unfounded: bool,
     /// What the writer was told last.
     policy: FsyncPolicy,
     sent: BTreeMap<usize, VecDeque<Sent>>,
@@ -116,6 +123,7 @@ impl Server {
             writer_odds: [100, 60, 20][rng.usize(..3)],
             copier_odds: [100, 50][rng.usize(..2)],
             fault_odds: [0, 3, 10][rng.usize(..3)],
+            anew_odds: [0, 0, 3][rng.usize(..3)],
             rng,
             tally: Tally::default(),
             sabotage,
@@ -160,6 +168,8 @@ impl Server {
             handed_at: self.now.monotonic,
             given_bytes: 0,
             before,
+            seq_before: 0,
+            is_unfounded: false,
             policy: self.policy,
             sent: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -195,6 +205,9 @@ impl Server {
         for _ in 0..self.rng.usize(5..80) {
             self.choose_faults();
             self.pass();
+            if self.percent(self.anew_odds) {
+                self.begin_anew()?;
+            }
             let mut requests = Vec::new();
             for _ in 0..self.rng.usize(..5) {
                 requests.push(self.request());
@@ -302,8 +315,11 @@ impl Server {
             self.turn(Vec::new())?;
         }
         let Some(process) = &self.process else { return Ok(()) };
-        if process.sent.values().any(|sent| !sent.is_empty()) {
-            return Err("the disk works, but a reply does not come".to_owned());
+        let waiting = process.sent.iter().find_map(|(client, sent)| Some((client, sent.front()?)));
+        if let Some((client, Sent { request, group, .. })) = waiting {
+            return Err(format!(
+                "the disk works, but {client} is not told of {request}, of group {group}"
+            ));
         }
         self.tally.mended += 1;
         Ok(())
@@ -351,7 +367,13 @@ impl Server {
         let mut asked = Vec::new();
         for (client, request) in requests {
             process.engine.receive(client, format!("{request}\r\n").as_bytes(), now);
-            let is_always = process.engine.config().appendfsync == FsyncPolicy::Always;
+            let is_always =
+                process.engine.config().appendfsync == FsyncPolicy::Always && !process.is_unfounded;
+            if !is_always {
+                // Whoever waited does not any more.
+                let all = process.sent.values_mut().flatten();
+                all.for_each(|sent| sent.is_always = false);
+            }
             for request in request.split("\r\n") {
                 let (request, group) = (request.to_owned(), usize::MAX);
                 let sent = Sent { request, group, is_faulty, is_always };
@@ -368,7 +390,8 @@ impl Server {
         }
         // A snapshot that begins seals another one.
         process.engine.seal_groups();
-        let group = process.before + process.engine.sealed_seq() as usize;
+        let sealed_seq = process.engine.sealed_seq();
+        let group = process.before + (sealed_seq - process.seq_before) as usize;
         for sent in process.sent.values_mut().flatten().filter(|sent| sent.group == usize::MAX) {
             sent.group = group;
         }
@@ -504,6 +527,10 @@ impl Server {
                 self.tally.rewrites += 1;
                 if let Some(process) = &mut self.process {
                     process.engine.note_snapshot(SnapshotKind::Rewrite, true);
+                    if mem::take(&mut process.is_unfounded) {
+                        self.oracle.old = None;
+                        process.note_progress();
+                    }
                 }
             }
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why),
@@ -590,7 +617,7 @@ impl Server {
         // no later process can know. It is cut off at once; where even that fails, nothing
         // is promised until the machine has stopped.
         let mut is_power_lost = self.rng.u8(..3) > 0 || process.may_be_uncut;
-        let before = process.before;
+        let (before, is_unfounded) = (process.before, process.is_unfounded);
         let progress = process.writer.journal.progress();
         let written = before + progress.written_seq as usize;
         let durable = before
@@ -626,7 +653,14 @@ impl Server {
             self.disk.disk.set_faults(Faults::default());
             let (found, journal) =
                 opened.map_err(|error| format!("the journal is refused: {error}"))?;
-            let floor = if is_power_lost { durable } else { written };
+            let is_old = self.is_old(&found);
+            let floor = match is_power_lost {
+                // It is all there, or it is the new one, of which nothing is promised.
+                _ if is_old => self.oracle.groups.len(),
+                _ if is_unfounded => 0,
+                true => durable,
+                false => written,
+            };
             let floor = floor.max(self.oracle.acknowledged);
             let all = self.oracle.groups.len();
             self.note(&format!(
@@ -728,13 +762,13 @@ impl Process {
     fn note_progress(&mut self) {
         let reached = &self.reached;
         self.engine.note_journal(JournalProgress {
-            written_seq: reached.written_seq,
-            durable_seq: reached.durable_seq,
+            written_seq: self.seq_before + reached.written_seq,
+            durable_seq: self.seq_before + if self.is_unfounded { 0 } else { reached.durable_seq },
             fault: reached.fault.clone(),
             unsynced_bytes: self.given_bytes.saturating_sub(reached.done_bytes) as usize,
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
-            is_unfounded: false,
+            is_unfounded: self.is_unfounded,
         });
     }
 }
