@@ -327,10 +327,13 @@ fn little_is_said_of_a_little_change_of_much() {
 #[test]
 fn a_group_of_another_database_says_so_itself() {
     let mut sim = journaling(&[]);
+    sim.cli(1, "SET first 1");
     let from = sim.journal.len();
     for request in ["SELECT 2", "SET a 1", "SET b 1", "SELECT 0", "SET c 1", "SET d 1"] {
         sim.cli(1, request);
     }
+    sim.cli(1, "SELECT 2");
+    sim.send_raw(1, b"MULTI\r\nSWAPDB 2 5\r\nSET a 2\r\nSET b 2\r\nEXEC\r\n");
     assert_eq!(
         said(&sim, from),
         [
@@ -338,6 +341,7 @@ fn a_group_of_another_database_says_so_itself() {
             vec!["SELECT 2", "SET b 1"],
             vec!["SELECT 0", "SET c 1"],
             vec!["SET d 1"],
+            vec!["MULTI", "SWAPDB 2 5", "SELECT 2", "SET a 2", "SET b 2", "EXEC"],
         ]
     );
     // Also if it begins with what concerns no database.
@@ -457,6 +461,86 @@ fn with_everysec_nobody_waits_but_who_asks_to() {
     );
 }
 
+#[test]
+fn what_tells_of_all_keys_waits_for_all_changes() {
+    let mut sim = journaling(&[("appendfsync", "always")]);
+    sim.cli(1, "SET a 1");
+    sim.disk_is_stuck = true;
+    sim.cli(1, "DEL a");
+    // Nothing is left to be flushed, but that is not durable yet.
+    let requests = ["FLUSHALL", "DBSIZE", "SCAN 0", "RANDOMKEY", "COPY a b DB 3", "SETNX c 1"];
+    for (at, request) in requests.into_iter().enumerate() {
+        let client = 10 + at;
+        assert_eq!(sim.cli(client, request), "", "{request}");
+        assert_eq!(sim.cli(100 + client, "PING"), "PONG");
+    }
+    sim.note_durable(sim.journal.len() as u64);
+    sim.turn();
+    assert_eq!((sim.take_replies(10), sim.take_replies(11)), {
+        ("OK".to_owned(), "(integer) 0".to_owned())
+    });
+}
+
+#[test]
+fn a_change_without_a_reply_holds_back_the_next_one() {
+    let mut sim = journaling(&[("appendfsync", "always")]);
+    sim.disk_is_stuck = true;
+    sim.cli(1, "CLIENT REPLY SKIP");
+    assert_eq!(sim.cli(1, "SET a 1"), "");
+    assert_eq!(sim.cli(1, "PING"), "");
+    sim.note_durable(sim.journal.len() as u64);
+    sim.turn();
+    assert_eq!(sim.take_replies(1), "PONG");
+}
+
+#[test]
+fn whoever_waits_for_durability_is_served_once_whatever_else_becomes_durable() {
+    let mut sim = journaling(&[("appendfsync", "everysec")]);
+    sim.disk_is_stuck = true;
+    sim.cli(1, "SET a 1");
+    let needed = sim.journal.len() as u64;
+    assert_eq!(sim.cli(1, "WAITAOF 1 0 60000"), "");
+    for round in 0..10 {
+        sim.cli(2, "INCR other");
+        // Twice in one turn, before the client is run again.
+        sim.note_durable(needed - 1);
+        sim.note_durable(needed - 1);
+        sim.turn();
+        assert_eq!(sim.take_replies(1), "", "round {round}");
+    }
+    sim.note_durable(needed);
+    sim.note_durable(needed);
+    sim.turn();
+    assert_eq!(sim.take_replies(1), "1) (integer) 1\n2) (integer) 0");
+}
+
+#[test]
+fn a_lock_that_ends_while_the_journal_is_full_goes_to_the_next_in_line_afterwards() {
+    let mut sim = journaling(&[("append-queue-max", "1mb")]);
+    sim.cli(1, "LOCK.ACQUIRE door alice PX 1000");
+    assert_eq!(sim.cli(2, "LOCK.ACQUIRE door bob PX 5000 WAIT 20000"), "");
+    assert_eq!(sim.cli(3, "LOCK.ACQUIRE door carol PX 5000 WAIT 20000"), "");
+    sim.disk_is_stuck = true;
+    full(&mut sim, 1 << 20);
+    sim.advance_ms(2_000);
+    assert_eq!(sim.take_replies(2), "");
+    full(&mut sim, 0);
+    assert!(sim.take_replies(2).starts_with("(integer) "));
+    assert_eq!(sim.take_replies(3), "");
+    sim.cli(2, "LOCK.RELEASE door bob");
+    assert!(sim.take_replies(3).starts_with("(integer) "));
+    assert!(sim.cli(4, "LOCK.ACQUIRE door dan PX 5000 WAIT 100").is_empty());
+    sim.advance_ms(100);
+    assert_eq!(sim.take_replies(4), "(nil)");
+}
+
+/// So many bytes are not durable.
+fn full(sim: &mut Sim, bytes: usize) {
+    let unsynced_bytes = bytes;
+    sim.engine.note_journal(JournalProgress { unsynced_bytes, ..JournalProgress::default() });
+    sim.turn();
+}
+
 // When the disk fails
 
 fn fault(sim: &mut Sim, fault: Option<&str>) {
@@ -508,14 +592,24 @@ fn what_was_queued_before_the_fault_is_discarded_by_exec() {
 }
 
 #[test]
+fn who_was_held_back_is_refused_when_the_disk_fails() {
+    let mut sim = journaling(&[("append-queue-max", "1mb")]);
+    sim.disk_is_stuck = true;
+    full(&mut sim, 1 << 20);
+    assert_eq!(sim.cli(1, "SET a 1"), "");
+    sim.engine.note_journal(JournalProgress {
+        unsynced_bytes: 1 << 20,
+        fault: Some("Input/output error".to_owned()),
+        ..JournalProgress::default()
+    });
+    sim.turn();
+    assert!(sim.take_replies(1).starts_with("(error) MISCONF"));
+}
+
+#[test]
 fn who_writes_waits_while_too_much_is_not_durable_yet() {
     let mut sim = journaling(&[("append-queue-max", "1mb")]);
     sim.disk_is_stuck = true;
-    let full = |sim: &mut Sim, bytes| {
-        sim.engine
-            .note_journal(JournalProgress { unsynced_bytes: bytes, ..JournalProgress::default() });
-        sim.turn();
-    };
     full(&mut sim, 1 << 20);
     assert_eq!(sim.cli(1, "SET a 1"), "");
     assert_eq!(sim.cli(2, "EXISTS a"), "(integer) 0");
@@ -541,6 +635,21 @@ fn clients_are_told_that_data_is_being_loaded() {
 }
 
 #[test]
+fn a_part_of_a_string_that_is_one_no_longer_is_passed_over() {
+    let mut sim = Sim::new();
+    sim.engine.begin_replay(sim.now);
+    let mut replay = |words: &[&[u8]]| sim.engine.replay(&encode(words)).map(drop);
+    let owner: &[&[u8]] =
+        &[b"TOLLGATE.OWNER", b"k", b"shared", b"7", b"me", b"1", b"1893456900000", b"untied"];
+    replay(owner).expect("a record");
+    replay(&[b"SETRANGE", b"k", b"3", b"abc"]).expect("it is passed over");
+    replay(&[b"SETRANGE", b"none", b"2", b"abc"]).expect("it begins one");
+    sim.engine.end_replay(sim.now);
+    assert_eq!(sim.cli(1, "TYPE k"), "lock");
+    assert_eq!(sim.cli(1, "GET none"), r#""\x00\x00abc""#);
+}
+
+#[test]
 fn what_cannot_be_replayed_is_named() {
     let mut sim = Sim::new();
     sim.engine.begin_replay(sim.now);
@@ -557,10 +666,17 @@ fn what_cannot_be_replayed_is_named() {
 
 // Rewriting
 
-/// A random change, and sometimes a pause.
+/// Some random changes in one turn, a part of them in a transaction, and sometimes a
+/// pause.
 fn change(sim: &mut Sim, rng: &mut fastrand::Rng) {
-    let request = support::changes::change(rng);
-    sim.cli(1, &request);
+    let mut requests: Vec<String> =
+        (0..rng.u8(1..6)).map(|_| support::changes::change(rng)).collect();
+    if rng.u8(..4) == 0 {
+        requests.insert(0, "MULTI".to_owned());
+        requests.push("EXEC".to_owned());
+    }
+    sim.send_raw(1, format!("{}\r\n", requests.join("\r\n")).as_bytes());
+    sim.take_bytes(1);
     if rng.u8(..10) == 0 {
         sim.advance_ms(rng.u64(..2_000));
     }

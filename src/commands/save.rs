@@ -102,8 +102,12 @@ pub(super) fn save_and_wait(context: &mut Context<'_>) -> Result<Option<bool>, C
     match context.wake {
         Wake::First => persistence.save.is_requested = true,
         // It takes as long as it takes.
-        Wake::Ready | Wake::TimedOut if persistence.save.is_active() => {}
-        Wake::Ready | Wake::TimedOut => return Ok(Some(persistence.save.failures == 0)),
+        Wake::Ready | Wake::TimedOut
+            if persistence.save.is_active() && !context.server.shutdown => {}
+        Wake::Ready | Wake::TimedOut => {
+            let is_written = !persistence.save.is_active() && persistence.save.failures == 0;
+            return Ok(Some(is_written));
+        }
         Wake::Unblocked | Wake::Refused(_) => return Err(UNBLOCKED),
     }
     let id = context.clients[context.me].id;

@@ -89,10 +89,12 @@ fn wait_aof(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         ));
     }
     let me = (context.me, context.clients[context.me].id);
-    let needed = match persistence.durability_waiters.take(me) {
-        Some(needed) => needed,
-        None => persistence.sealed_seq + u64::from(is_dirty),
-    };
+    let end = (!timeout.is_zero()).then(|| context.now.monotonic.saturating_add(timeout));
+    // One that has waited already waits for what it did, until when it did.
+    let (needed, deadline) = persistence
+        .durability_waiters
+        .take(me)
+        .unwrap_or((persistence.sealed_seq + u64::from(is_dirty), end));
     let is_durable = persistence.journaling && persistence.durable_seq >= needed;
     let is_over = match context.wake {
         Wake::First | Wake::Ready => {
@@ -107,9 +109,6 @@ fn wait_aof(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         context.reply.integer(0);
         return Ok(Outcome::Done);
     }
-    if replicas == 0 {
-        persistence.durability_waiters.wait(me, needed);
-    }
-    let deadline = (!timeout.is_zero()).then(|| context.now.monotonic.saturating_add(timeout));
+    persistence.durability_waiters.wait(me, needed, deadline);
     Ok(Outcome::Wait(Box::new(Wait { deadline, on: None })))
 }

@@ -76,9 +76,6 @@ impl Engine {
             self.server.commands[command.id].rejected += 1;
             return Err(CommandError::WrongArity { command: command.full_name() });
         }
-        if self.server.is_obstructed {
-            self.check_obstacles(key, command)?;
-        }
         let client = &self.clients[key];
         if command.spec.has(flags::PROTECTED) && !self.allows_protected(client) {
             self.server.commands[command.id].rejected += 1;
@@ -93,6 +90,10 @@ impl Engine {
             self.server.commands[command.id].rejected += 1;
             return Err(CommandError::fixed("NOAUTH Authentication required."));
         }
+        if self.server.is_obstructed {
+            self.check_obstacles(key, command)?;
+        }
+        let client = &self.clients[key];
         if client.transaction.is_some() && command.spec.has(flags::NO_MULTI) {
             self.server.commands[command.id].rejected += 1;
             return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
@@ -162,7 +163,7 @@ impl Engine {
         match pause {
             Some(pause) if !pause.writes_only => true,
             Some(_) => self.may_change(key, command, flags::WRITE | flags::MAY_REPLICATE),
-            None => self.is_journal_full() && self.may_change(key, command, flags::WRITE),
+            None => self.holds_writers_back() && self.may_change(key, command, flags::WRITE),
         }
     }
 

@@ -33,15 +33,16 @@ const WHOLE_BYTES_MAX: usize = 512;
 /// of them is in.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    selected: usize,
+    /// The database that a reader of all groups is in; `None`: who knows.
+    selected: Option<usize>,
+    /// The database that the group has said it concerns.
+    in_group: Option<usize>,
 }
 
 /// A group that is being written.
 struct Group<'a> {
     out: &'a mut OutBuffer,
     writer: &'a mut Writer,
-    /// It has said which database it concerns.
-    has_selected: bool,
 }
 
 /// How the record of a string begins.
@@ -68,7 +69,12 @@ impl Writer {
         if is_several {
             out.extend_from_slice(BEGIN);
         }
-        let mut group = Group { out, writer: self, has_selected: false };
+        self.begin_group();
+        let is_unknown = self.selected.is_none();
+        let mut group = Group { out, writer: self };
+        if is_unknown {
+            group.select(0);
+        }
         for upheaval in dirty.upheavals() {
             group.upheaval(*upheaval);
         }
@@ -83,9 +89,14 @@ impl Writer {
         }
     }
 
-    /// Appends the whole state of one entry, for a snapshot.
+    /// What is appended from now on is another group.
+    pub(super) fn begin_group(&mut self) {
+        self.in_group = None;
+    }
+
+    /// Appends the whole state of one entry to a group, for a snapshot.
     pub(super) fn entry(&mut self, out: &mut OutBuffer, db: usize, entry: &Entry) {
-        let mut group = Group { out, writer: self, has_selected: false };
+        let mut group = Group { out, writer: self };
         group.select(db);
         group.state(entry);
     }
@@ -105,9 +116,13 @@ impl Group<'_> {
     /// What follows concerns this database. A group that does not say so concerns
     /// database 0, also for who has not seen those before it.
     fn select(&mut self, db: usize) {
-        if self.writer.selected != db || (db != 0 && !self.has_selected) {
-            self.writer.selected = db;
-            self.has_selected = true;
+        let is_known = match self.writer.in_group {
+            Some(selected) => selected == db,
+            None => db == 0 && self.writer.selected == Some(0),
+        };
+        self.writer.in_group = Some(db);
+        if !is_known {
+            self.writer.selected = Some(db);
             self.command(&[b"SELECT", db.to_string().as_bytes()]);
         }
     }

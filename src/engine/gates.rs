@@ -1,15 +1,15 @@
 //! With `appendfsync always`: replies that wait until what they say is durable.
 //!
 //! A reply waits if its command has changed something, until that is durable, and so
-//! does one that was read from a key whose last change is not. All other replies are
-//! sent as ever, so that readers do not pay for the disk. What follows a reply that
-//! waits waits too: replies come in order.
+//! does one that was read from a key whose last change is not, or that tells of all
+//! keys. All other replies are sent as ever, so that readers do not pay for the disk.
+//! What follows a reply that waits waits too: replies come in order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::Engine;
 use crate::clients::ClientKey;
-use crate::commands::{Command, flags, keys_of};
+use crate::commands::{Command, FindKeys, flags, keys_of};
 use crate::protocol::Args;
 
 /// The replies that wait.
@@ -75,6 +75,11 @@ impl Gates {
         self.released.len()
     }
 
+    /// Whether any replies wait.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_client.is_empty()
+    }
+
     /// How many bytes of a client's output, of which `sent` have been sent in all, may
     /// be sent.
     #[inline]
@@ -101,11 +106,14 @@ impl Engine {
     ) {
         let has_changed = self.keyspace.stats().changes != changes;
         let seq = match command {
-            _ if has_changed => Some(self.unsealed_seq()),
-            // While the disk fails readers see what there is.
-            _ if self.server.persistence.fault.is_some() => None,
-            Some(command) => self.read_seq(key, command, args),
             None => None,
+            // While the disk fails readers see what there is, also if a key has ended by
+            // itself meanwhile.
+            Some(command) if self.server.persistence.fault.is_some() && !changes_keys(command) => {
+                None
+            }
+            Some(_) if has_changed => Some(self.unsealed_seq()),
+            Some(command) => self.read_seq(key, command, args),
         };
         let durable = self.server.persistence.durable_seq;
         if let Some(seq) = seq.filter(|seq| *seq > durable) {
@@ -124,8 +132,11 @@ impl Engine {
         if self.server.persistence.durable_seq >= self.unsealed_seq() {
             return None;
         }
-        // Which keys a transaction has read is not known any more.
-        if command.spec.has(flags::RUNS_QUEUED) {
+        // Which keys they have looked at, in which databases, is not known here.
+        let looks_anywhere = changes_keys(command)
+            || (command.spec.keys.is_empty() && command.spec.has(flags::READONLY))
+            || command.spec.keys.iter().any(|keys| matches!(keys.find, FindKeys::OfCommand));
+        if looks_anywhere {
             return Some(self.unsealed_seq());
         }
         if !self.keyspace.dirty().tracks_pending() {
@@ -146,6 +157,11 @@ impl Engine {
         self.gates.release(durable);
         self.keyspace.dirty().forget_pending(durable);
     }
+}
+
+/// Whether a command may have changed keys, though it has changed none this time.
+fn changes_keys(command: &Command) -> bool {
+    command.spec.has(flags::WRITE | flags::RUNS_QUEUED)
 }
 
 #[cfg(test)]

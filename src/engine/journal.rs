@@ -98,6 +98,11 @@ pub(super) struct Journal {
 }
 
 impl Journal {
+    /// The next group is the first of another file.
+    pub(super) fn begin_file(&mut self) {
+        self.writer = Writer::default();
+    }
+
     /// The next group says anew which tokens may be given.
     pub(super) fn allow_tokens_anew(&mut self) {
         self.tokens_allowed = 0;
@@ -133,11 +138,13 @@ impl Engine {
         self.journal.sealed = Groups::default();
         let persistence = &mut self.server.persistence;
         persistence.journaling = false;
+        persistence.is_unfounded = false;
         persistence.fault = None;
         persistence.unsynced_bytes = 0;
         persistence.durable_seq = persistence.sealed_seq;
         persistence.written_seq = persistence.sealed_seq;
         self.release();
+        self.wake_for_durability();
         self.follow_journal();
     }
 
@@ -214,9 +221,9 @@ impl Engine {
         self.journal.sealed.len()
     }
 
-    /// Whether there are groups to be taken.
+    /// Whether there are groups to be taken, or will be at the turn's end.
     pub fn has_groups(&self) -> bool {
-        !self.journal.sealed.is_empty()
+        !self.journal.sealed.is_empty() || (self.journal.is_on && !self.keyspace.is_clean())
     }
 
     /// The number of the last group.
@@ -238,6 +245,7 @@ impl Engine {
             persistence.fault = progress.fault;
         }
         self.update_obstacles();
+        self.track_pending();
         self.release();
         self.wake_for_durability();
     }
@@ -245,6 +253,12 @@ impl Engine {
     /// Whether so much is not durable yet that nothing more may change.
     pub(super) fn is_journal_full(&self) -> bool {
         self.journal.is_on && self.server.persistence.unsynced_bytes >= self.config.append_queue_max
+    }
+
+    /// Whether whoever changes something has to wait until the journal has caught up.
+    /// While the disk fails it is refused instead.
+    pub(super) fn holds_writers_back(&self) -> bool {
+        self.is_journal_full() && self.server.persistence.fault.is_none()
     }
 
     // Replies that wait

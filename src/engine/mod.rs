@@ -375,6 +375,11 @@ impl Engine {
         }
     }
 
+    /// Whether replies wait until what they say is durable.
+    pub fn is_holding_replies(&self) -> bool {
+        !self.gates.is_empty()
+    }
+
     /// Bytes that a client has not been sent, those included that must not be sent yet.
     pub fn unsent_bytes(&self, key: ClientKey) -> usize {
         self.clients.get(key).map_or(0, |client| client.output.len())

@@ -31,9 +31,20 @@ impl Engine {
         runs.since_s = Some(unix_s);
         if kind == SnapshotKind::Rewrite {
             self.seal();
+            self.journal.begin_file();
             self.journal.rewritten_as = Some(self.databases_by_number());
         }
         Some(kind)
+    }
+
+    /// Forgets a rewrite that has been asked for and not begun.
+    pub fn forget_rewrite_request(&mut self) {
+        self.server.persistence.rewrite.is_requested = false;
+    }
+
+    /// Whether one is under way.
+    pub fn has_begun_rewrite(&self) -> bool {
+        self.server.persistence.rewrite.since_s.is_some()
     }
 
     /// Asks for a rewrite of the journal, as BGREWRITEAOF does.
@@ -94,15 +105,16 @@ impl Engine {
     /// A snapshot is durable under its name, or has failed. Whoever waits for it is
     /// told.
     pub fn note_snapshot(&mut self, kind: SnapshotKind, is_written: bool) {
-        self.walk = None;
+        if self.walk.as_ref().is_some_and(|walk| walk.kind == kind) {
+            self.walk = None;
+        }
         let unix_s = self.now.unix_s();
         self.runs(kind).end(is_written, unix_s);
         if kind == SnapshotKind::Save {
-            let changes = self.keyspace.stats().changes;
             let persistence = &mut self.server.persistence;
             if is_written {
                 persistence.last_save_s = unix_s;
-                persistence.changes_at_save = changes;
+                persistence.changes_at_save = persistence.changes_walked;
             }
             // One that has been asked for meanwhile is waited for by others too.
             if !persistence.save.is_active() {
@@ -120,16 +132,21 @@ impl Engine {
         let served: Vec<_> =
             persistence.durability_waiters.served(persistence.durable_seq).collect();
         for (key, id) in served {
-            // One that has gone meanwhile leaves its place here.
+            // One that has gone has left its place here.
             if !self.wake_waiting(key, id) {
                 self.server.persistence.durability_waiters.take((key, id));
             }
         }
     }
 
+    /// Returns whether the client is still there.
     fn wake_waiting(&mut self, key: usize, id: u64) -> bool {
         let is_there = self.clients.get(key).is_some_and(|client| client.id == id);
-        is_there && self.clients.unblock(key, Wake::Ready)
+        if is_there {
+            // It may be about to be run anyhow.
+            self.clients.unblock(key, Wake::Ready);
+        }
+        is_there
     }
 
     /// How far a replay is, for INFO.

@@ -12,6 +12,7 @@ use super::effects::{self, ANNOTATE, HOLD, OWNER, OWNER_END, TOKENS};
 use crate::clients::{Clients, Peer, Wake};
 use crate::clock::Now;
 use crate::commands::{Context, TABLE, flags};
+use crate::config::NotifyFlags;
 use crate::keyspace::{Annotations, HoldItem, HoldState, Keyspace, LockOwner};
 use crate::protocol::{Args, Limits, OutBuffer, Parsed, Reply, RequestBuffer, Version};
 
@@ -65,6 +66,9 @@ impl Engine {
     /// data is being loaded, and no key expires.
     pub fn begin_replay(&mut self, now: Now) {
         self.keyspace.begin_replay(now);
+        // Nobody is told, and nothing is written now.
+        self.keyspace.set_notify(NotifyFlags::default());
+        self.keyspace.set_write_times(false);
         self.server.persistence.loading = true;
         self.replayer = Some(Box::new(Replayer::new()));
         self.update_obstacles();
@@ -145,6 +149,16 @@ impl Engine {
                 return Ok(());
             }
             "select" => {}
+            // The string may be a longer one or no string by now; what made it so comes.
+            "setrange" if args.len() == 4 => {
+                let place = args.get(1).zip(args.get(2).and_then(number));
+                let (Some((key, offset)), Some(part)) = (place, args.get(3)) else {
+                    return Err(format!("no offset, {}", shown(args)));
+                };
+                let mut db = self.keyspace.db(replayer.db);
+                db.restore_bytes(key, usize::try_from(offset).unwrap_or(usize::MAX), part);
+                return Ok(());
+            }
             _ if !command.spec.has(flags::WRITE) => {
                 return Err(format!("not a command that changes data, {}", shown(args)));
             }
@@ -182,6 +196,10 @@ impl Engine {
         self.replayer = None;
         self.keyspace.end_replay(now);
         self.keyspace.take_notifications();
+        self.keyspace.set_notify(self.config.notify_keyspace_events);
+        self.keyspace.set_write_times(self.config.key_write_times);
+        let changes = self.keyspace.stats().changes;
+        self.server.persistence.changes_at_save = changes;
         self.server.persistence.loading = false;
         self.update_obstacles();
         self.set_now(now, crate::commands::Stage::Requests);

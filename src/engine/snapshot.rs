@@ -31,7 +31,7 @@ pub enum SnapshotKind {
 /// A walk that is under way.
 #[derive(Debug)]
 pub(super) struct Walk {
-    kind: SnapshotKind,
+    pub(super) kind: SnapshotKind,
     writer: Writer,
     groups: OutBuffer,
     ends: Vec<usize>,
@@ -91,6 +91,7 @@ impl Engine {
     /// for what it gives.
     pub fn walk(&mut self) -> Option<(Groups, bool)> {
         let mut walk = self.walk.take()?;
+        walk.writer.begin_group();
         let mut entries = 0;
         let is_over = loop {
             let Some(&(id, begun_as)) = walk.databases.get(walk.at) else { break true };
@@ -124,6 +125,7 @@ impl Engine {
         if !is_over {
             self.walk = Some(walk);
         } else {
+            self.server.persistence.changes_walked = self.keyspace.stats().changes;
             self.follow_journal();
         }
         Some((groups, is_over))

@@ -337,7 +337,7 @@ impl Engine {
             out.insert(mark, &pushed);
         }
         let is_answered = out.len() > mark;
-        if is_answered && self.holds_replies() {
+        if self.holds_replies() {
             let begin = self.clients[key].output_bytes + mark as u64;
             self.gate_reply(key, command, args, changes, begin);
         }
@@ -494,7 +494,7 @@ impl Engine {
         let now = self.now.monotonic;
         let pause_ended = (self.server.pause.is_none() || self.server.shutdown)
             && !self.paused.is_empty()
-            && !self.is_journal_full();
+            && !self.holds_writers_back();
         let waits_end = self.server.shutdown && !self.waits.is_empty();
         if !self.backlog.is_empty()
             || self.keyspace.has_garbage()
@@ -529,7 +529,9 @@ impl Engine {
         {
             note(at);
         }
-        if !self.clients.soft_limited.is_empty() {
+        // A first rewrite that has failed is tried again by itself.
+        let is_missing = self.server.persistence.is_unfounded && !self.is_rewriting();
+        if is_missing || !self.clients.soft_limited.is_empty() {
             note(now + IDLE_CHECK_EVERY);
         }
         earliest
@@ -572,17 +574,16 @@ impl Engine {
     }
 
     fn end_pause(&mut self) {
-        if self.server.pause.is_none() && self.paused.is_empty() {
-            return;
-        }
         // A server that stops finishes what it has received.
-        let over = self.server.shutdown
+        let is_over = self.server.shutdown
             || self.server.pause.is_none_or(|pause| pause.until <= self.now.monotonic);
-        let over = over && !self.is_journal_full();
-        if !over {
+        if !is_over {
             return;
         }
         self.server.pause = None;
+        if self.holds_writers_back() {
+            return;
+        }
         // They go on with this turn's backlog, in the order in which they came.
         while let Some((_, key)) = self.paused.pop_first() {
             self.clients[key].parked = None;

@@ -79,8 +79,8 @@ impl Engine {
         events::deliver(&mut self.keyspace, &mut self.clients, &self.config, None);
     }
 
-    /// Whether somebody's turn may have come. While CLIENT PAUSE lasts, nobody's
-    /// does: what waits for a key changes keys when it is run.
+    /// Whether somebody's turn may have come. While CLIENT PAUSE lasts or the journal has
+    /// to catch up, nobody's does: what waits for a key changes keys when it is run.
     #[inline]
     pub(super) fn has_waiting_turns(&self) -> bool {
         self.clients.has_unblocked()
@@ -94,8 +94,10 @@ impl Engine {
     }
 
     fn is_pausing(&self) -> bool {
-        self.server.pause.is_some_and(|pause| pause.until > self.now.monotonic)
-            && !self.server.shutdown
+        let pauses = self.server.pause.is_some_and(|pause| pause.until > self.now.monotonic)
+            && !self.server.shutdown;
+        // Whoever has waited changes something when it is run.
+        pauses || self.holds_writers_back()
     }
 
     /// Serves those whose turn has come, in order, until nobody's has. Each runs

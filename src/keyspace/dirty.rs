@@ -247,6 +247,11 @@ impl Keyspace {
         self.dirty = dirty;
     }
 
+    /// Whether nothing has changed since then.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.dirty.is_empty()
+    }
+
     /// What has changed since this was last cleared.
     #[inline]
     pub(crate) fn dirty(&mut self) -> &mut Dirty {

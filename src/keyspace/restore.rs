@@ -3,8 +3,10 @@
 //! does not follow, because the journal has that too.
 
 use super::Keyspace;
-use super::db::Db;
+use super::db::{Db, Deadline};
 use super::debts::Debts;
+use super::entry::NewValue;
+use super::event;
 use super::hold::{Hold, HoldItem, HoldState};
 use super::lock::{Lock, LockMode, LockOwner};
 use super::object::Object;
@@ -133,6 +135,17 @@ impl Db<'_> {
         if state == HoldState::Held {
             self.keyspace.set_timer(self.index, deadline_ms, key, Timer::Hold);
         }
+    }
+
+    /// Writes into a string, whatever it is by now; a lock or a hold stays as it is.
+    pub(crate) fn restore_bytes(&mut self, key: &[u8], offset: usize, part: &[u8]) {
+        let is_object = self.look(key).map(|entry| entry.is_object());
+        match is_object {
+            Some(true) => return,
+            Some(false) => {}
+            None => self.store(key, NewValue::Bytes(b""), Deadline::Never, event::SET),
+        }
+        self.write_at(key, offset, part);
     }
 
     /// Gives an ended hold the deadline until which it is remembered.

@@ -303,6 +303,7 @@ const NOT_MUTATIONS: &[&str] = &[
     "watchers",
     // A replay puts back what was announced when it happened.
     "restore_annotations",
+    "restore_bytes",
     "restore_deadline",
     "restore_hold",
     "restore_owner",

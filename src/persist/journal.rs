@@ -47,6 +47,8 @@ struct Rewrite {
     /// The number of the file that the groups since its beginning go to.
     first_incr: u64,
     base: ManifestFile,
+    /// A crash may leave a manifest that lists the base.
+    may_be_listed: bool,
 }
 
 /// An open journal, whose directory is locked as long as it lives.
@@ -460,6 +462,7 @@ impl<D: Disk> Journal<D> {
         self.rewrite = Some(Rewrite {
             first_incr: self.last_incr,
             base: ManifestFile { name, sequence: self.last_base, role: Role::Base },
+            may_be_listed: false,
         });
         Ok(writer)
     }
@@ -492,8 +495,14 @@ impl<D: Disk> Journal<D> {
             let role = if is_kept { Role::Incr } else { Role::History };
             manifest.files.push(ManifestFile { role, ..file.clone() });
         }
-        self.home.save_manifest(&manifest).map_err(|unsaved| unsaved.fault)?;
-        self.file_bytes.insert(rewrite.base.name.clone(), base.bytes);
+        let base_name = rewrite.base.name.clone();
+        if let Err(unsaved) = self.home.save_manifest(&manifest) {
+            if let Some(rewrite) = &mut self.rewrite {
+                rewrite.may_be_listed |= unsaved.is_uncertain;
+            }
+            return Err(unsaved.fault);
+        }
+        self.file_bytes.insert(base_name, base.bytes);
         self.manifest = manifest;
         (self.rewrite, self.replaces_from) = (None, None);
         self.remove_unlisted();
@@ -504,8 +513,14 @@ impl<D: Disk> Journal<D> {
     /// Forgets the rewrite that has begun, if one has. The journal stays whole: it keeps
     /// its old base and all files since.
     pub fn abandon_rewrite(&mut self) {
-        // Its base may be there, and even listed where finishing has failed late.
-        self.unlisted.extend(self.rewrite.take().map(|rewrite| rewrite.base.name));
+        let Some(rewrite) = self.rewrite.take() else { return };
+        // Its base may be there, and even listed where finishing has failed late. If not,
+        // it goes at once: a disk that is full has no room for a change of the manifest.
+        if rewrite.may_be_listed {
+            self.unlisted.push(rewrite.base.name);
+        } else {
+            self.remove(&rewrite.base.name);
+        }
     }
 
     /// Removes what an earlier change of the manifest may have listed; one has become

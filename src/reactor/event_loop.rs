@@ -581,7 +581,9 @@ impl EventLoop {
             let has_read = std::mem::take(&mut stopping.has_read);
             let are_all = events.iter().count() < EVENTS_MAX;
             stopping.is_quiet = are_all && !has_read && self.to_read.is_empty();
-            if sent_bytes > 0 || !stopping.is_quiet {
+            // Those whose replies wait for the disk cannot take them yet.
+            let is_waiting = self.engine.is_holding_replies();
+            if sent_bytes > 0 || !stopping.is_quiet || is_waiting {
                 stopping.silent_deadline = self.ended_at + SHUTDOWN_SILENCE;
             }
         }

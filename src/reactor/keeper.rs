@@ -20,7 +20,9 @@ use super::{Role, clock};
 use crate::clock::Now;
 use crate::config::{Config, FsyncPolicy};
 use crate::engine::{Engine, JournalProgress, SnapshotKind};
-use crate::persist::{FileKind, Header, Location, OpenError, Opening, SnapshotWriter, SystemDisk};
+use crate::persist::{
+    Disk, FileKind, Header, Location, OpenError, Opening, Snapshot, SnapshotWriter, SystemDisk,
+};
 use copier::Copier;
 use loading::Loading;
 use mail::{Mail, Mailbox};
@@ -106,6 +108,8 @@ pub(super) struct Keeper {
     writer: Option<Writer>,
     reached: Reached,
     copier: Option<Copier>,
+    /// How many of them there have been.
+    copiers: u64,
     /// The walk has ended, and its file has not.
     is_walked: bool,
     /// No slice of the walk before then, while clients are served.
@@ -133,6 +137,7 @@ impl Keeper {
             writer: None,
             reached: Reached::default(),
             copier: None,
+            copiers: 0,
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
@@ -195,12 +200,18 @@ impl Keeper {
     /// # Errors
     /// It is not.
     pub(super) fn finish(mut self, engine: &mut Engine) -> Result<(), KeepError> {
+        let is_unfounded = self.is_unfounded;
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         let groups = engine.take_groups();
         if !groups.is_empty() {
             writer.write(groups);
         }
-        writer.finish().map_err(KeepError)
+        writer.finish().map_err(KeepError)?;
+        if is_unfounded {
+            let why = "the journal is not complete: its first rewrite had not ended";
+            return Err(KeepError(why.to_owned()));
+        }
+        Ok(())
     }
 
     // Loading
@@ -236,6 +247,7 @@ impl Keeper {
     // The journal
 
     fn start_writer(&mut self, source: Source, engine: &mut Engine) -> Result<(), KeepError> {
+        self.mailbox.forget_writer();
         let policy = engine.config().appendfsync;
         let writer = Writer::start(source, policy, engine.sealed_seq(), self.mailbox.clone());
         let writer =
@@ -249,13 +261,14 @@ impl Keeper {
     #[cold]
     fn follow_option(&mut self, engine: &mut Engine, now: Now) {
         if let Some(mut writer) = self.writer.take() {
-            self.drop_rewrite(engine);
             writer.write(engine.take_groups());
-            engine.stop_journal();
-            self.is_unfounded = false;
+            // Replies that have waited are true after this.
             if let Err(why) = writer.finish() {
                 log::error!("{why}");
             }
+            self.end_rewrite("no journal is kept any more", engine);
+            self.is_unfounded = false;
+            engine.stop_journal();
             log::info!("no journal is kept any more");
             return;
         }
@@ -333,33 +346,25 @@ impl Keeper {
         if let Some(why) = mail.failed {
             log::error!("no journal can be kept: {why}");
             self.writer = None;
+            self.end_rewrite(&why, engine);
             self.is_unfounded = false;
             engine.stop_journal();
             engine.refuse_journal();
+            if self.loads_until_rewritten || self.loads_until_durable {
+                return Err(KeepError(why));
+            }
         }
         match mail.rewrite_begun {
             // The journal it was for may have been given up meanwhile.
-            Some(Ok(file)) if self.writer.is_some() && engine.is_rewriting() => {
+            Some(Ok(file)) if self.writer.is_some() && engine.has_begun_rewrite() => {
                 self.begin_walk(SnapshotKind::Rewrite, file, engine);
             }
             Some(Ok(_)) => {}
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
             None => {}
         }
-        match mail.snapshot {
-            Some((SnapshotKind::Rewrite, Ok(base))) => {
-                self.copier = None;
-                if let Some(writer) = &self.writer {
-                    writer.finish_rewrite(base);
-                }
-            }
-            Some((SnapshotKind::Save, Ok(file))) => {
-                self.copier = None;
-                log::info!("wrote {} ({} bytes)", file.path.display(), file.bytes);
-                engine.note_snapshot(SnapshotKind::Save, true);
-            }
-            Some((kind, Err(why))) => self.fail_snapshot(kind, &why, engine),
-            None => {}
+        if let Some((number, result)) = mail.snapshot {
+            self.take_snapshot(number, result, engine);
         }
         match mail.rewrite_finished {
             Some(Ok(())) => {
@@ -380,6 +385,33 @@ impl Keeper {
     }
 
     // Snapshots
+
+    fn take_snapshot(
+        &mut self,
+        number: u64,
+        result: Result<Snapshot, String>,
+        engine: &mut Engine,
+    ) {
+        let Some(copier) = self.copier.take_if(|copier| copier.number() == number) else {
+            // Nobody waits for it any more. A base of its number will never be listed.
+            if let Ok(Snapshot { header: Header { kind: FileKind::Base, .. }, path, .. }) = result {
+                let _ = SystemDisk.remove(&path);
+            }
+            return;
+        };
+        match (copier.kind(), result) {
+            (SnapshotKind::Rewrite, Ok(base)) => {
+                if let Some(writer) = &self.writer {
+                    writer.finish_rewrite(base);
+                }
+            }
+            (SnapshotKind::Save, Ok(file)) => {
+                log::info!("wrote {} ({} bytes)", file.path.display(), file.bytes);
+                engine.note_snapshot(SnapshotKind::Save, true);
+            }
+            (kind, Err(why)) => self.fail_snapshot(kind, &why, engine),
+        }
+    }
 
     #[cold]
     fn begin_snapshot(&mut self, kind: SnapshotKind, engine: &mut Engine, now: Now) {
@@ -408,7 +440,8 @@ impl Keeper {
         file: SnapshotWriter<SystemDisk>,
         engine: &mut Engine,
     ) {
-        match Copier::start(kind, file, self.mailbox.clone()) {
+        self.copiers += 1;
+        match Copier::start(kind, self.copiers, file, self.mailbox.clone()) {
             Ok(copier) => {
                 self.copier = Some(copier);
                 self.is_walked = false;
@@ -424,7 +457,7 @@ impl Keeper {
             SnapshotKind::Rewrite => log::error!("the journal was not rewritten: {why}"),
             SnapshotKind::Save => log::error!("the snapshot was not written: {why}"),
         }
-        self.copier = None;
+        self.copier.take_if(|copier| copier.kind() == kind);
         if kind == SnapshotKind::Rewrite
             && let Some(writer) = &self.writer
         {
@@ -433,9 +466,11 @@ impl Keeper {
         engine.note_snapshot(kind, false);
     }
 
-    fn drop_rewrite(&mut self, engine: &mut Engine) {
-        if engine.is_rewriting() {
-            self.fail_snapshot(SnapshotKind::Rewrite, "no journal is kept any more", engine);
+    /// There will be no rewrite, begun or only asked for.
+    fn end_rewrite(&mut self, why: &str, engine: &mut Engine) {
+        engine.forget_rewrite_request();
+        if engine.has_begun_rewrite() {
+            self.fail_snapshot(SnapshotKind::Rewrite, why, engine);
         }
     }
 

@@ -5,6 +5,8 @@ pub(crate) fn change(rng: &mut fastrand::Rng) -> String {
     let key = rng.u8(..40);
     let other = rng.u8(..40);
     let db = rng.u8(..3);
+    // Some names are strings, locks and holds by turns.
+    let (lock, hold) = if rng.u8(..4) == 0 { ('k', 'k') } else { ('l', 'h') };
     match rng.u8(..20) {
         0..=6 => format!("SET k{key} {}", rng.u16(..)),
         7 => format!("SET k{key} {} PX {}", rng.u16(..), 500 + rng.u32(..100_000)),
@@ -12,10 +14,12 @@ pub(crate) fn change(rng: &mut fastrand::Rng) -> String {
         9 => format!("APPEND k{key} {}", "x".repeat(rng.usize(..900))),
         10 => format!("RENAME k{key} k{other}"),
         11 => format!("COPY k{key} k{other} DB {db} REPLACE"),
-        12 => format!("LOCK.ACQUIRE l{key} o{} PX {} SHARED", other % 4, 100 + rng.u32(..50_000)),
-        13 => format!("LOCK.RELEASE l{key} o{}", other % 4),
-        14 => format!("STOCK.HOLD h{key} PX {} s 1", 100 + rng.u32(..50_000)),
-        15 => format!("STOCK.CANCEL h{key}"),
+        12 => {
+            format!("LOCK.ACQUIRE {lock}{key} o{} PX {} SHARED", other % 4, 100 + rng.u32(..50_000))
+        }
+        13 => format!("LOCK.RELEASE {lock}{key} o{}", other % 4),
+        14 => format!("STOCK.HOLD {hold}{key} PX {} s 1", 100 + rng.u32(..50_000)),
+        15 => format!("STOCK.CANCEL {hold}{key}"),
         16 => "SET s 100".to_owned(),
         17 => format!("SETIFMATCH k{key} {} 0", rng.u16(..)),
         18 if rng.u8(..8) == 0 => format!("SWAPDB {db} {}", rng.u8(..3)),

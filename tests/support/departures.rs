@@ -192,8 +192,8 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
         "(The journal)",
         "All changes of one turn of the loop are one group, and each says what a key is then. With \
       `appendfsync always` a failing disk does not end the server. While the journal cannot be \
-      written, PING is answered. Commands without keys, such as SCAN and DBSIZE, and messages may \
-      tell of what is not durable yet. RDB preambles are not read.",
+      written, PING is answered. Messages may tell of what is not durable yet. RDB preambles are \
+      not read.",
     ),
     (
         "BGREWRITEAOF",

@@ -1,6 +1,7 @@
 //! What the commands know of the journal and of snapshots, and what they ask of them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::clients::ClientKey;
 use crate::config::FsyncPolicy;
@@ -39,8 +40,10 @@ pub(crate) struct Persistence {
     pub(crate) save: Runs,
     /// When the last snapshot was complete, in Unix seconds.
     pub(crate) last_save_s: u64,
-    /// [`KeyspaceStats::changes`](crate::keyspace::KeyspaceStats) then.
+    /// [`KeyspaceStats::changes`](crate::keyspace::KeyspaceStats) that it has.
     pub(crate) changes_at_save: u64,
+    /// Those that the last walk has seen.
+    pub(crate) changes_walked: u64,
     /// Clients that wait for the snapshot that is being written.
     pub(crate) save_waiters: Vec<Waiter>,
     /// Clients that wait for a group to be durable.
@@ -102,22 +105,22 @@ pub(crate) type Waiter = (ClientKey, u64);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DurabilityWaiters {
     by_seq: BTreeSet<(u64, Waiter)>,
-    needs: HashMap<Waiter, u64>,
+    needs: HashMap<Waiter, (u64, Option<Duration>)>,
 }
 
 impl DurabilityWaiters {
-    /// A client waits for this group.
-    pub(crate) fn wait(&mut self, waiter: Waiter, seq: u64) {
+    /// A client waits for this group, and until then at the longest.
+    pub(crate) fn wait(&mut self, waiter: Waiter, seq: u64, deadline: Option<Duration>) {
         self.take(waiter);
-        self.needs.insert(waiter, seq);
+        self.needs.insert(waiter, (seq, deadline));
         self.by_seq.insert((seq, waiter));
     }
 
-    /// The client waits no longer; says for which group it did.
-    pub(crate) fn take(&mut self, waiter: Waiter) -> Option<u64> {
-        let seq = self.needs.remove(&waiter)?;
-        self.by_seq.remove(&(seq, waiter));
-        Some(seq)
+    /// The client waits no longer; says for which group it did, and until when.
+    pub(crate) fn take(&mut self, waiter: Waiter) -> Option<(u64, Option<Duration>)> {
+        let need = self.needs.remove(&waiter)?;
+        self.by_seq.remove(&(need.0, waiter));
+        Some(need)
     }
 
     /// Those that wait for no more than what is durable. Each keeps its place until its

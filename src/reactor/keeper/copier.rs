@@ -22,6 +22,9 @@ enum Order {
 
 /// The loop's end of the thread. Dropping it removes the file, unless it is finished.
 pub(super) struct Copier {
+    kind: SnapshotKind,
+    /// Tells it from all others, whose threads may not have ended yet.
+    number: u64,
     orders: SyncSender<Order>,
     /// What did not find room.
     refused: VecDeque<Order>,
@@ -32,6 +35,7 @@ pub(super) struct Copier {
 impl Copier {
     pub(super) fn start(
         kind: SnapshotKind,
+        number: u64,
         file: SnapshotWriter<SystemDisk>,
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Copier> {
@@ -40,11 +44,19 @@ impl Copier {
         let starved = is_starved.clone();
         let work = move || {
             if let Some(result) = copy(file, &received, &starved, &mailbox) {
-                mailbox.post(|mail| mail.snapshot = Some((kind, result)));
+                mailbox.post(|mail| mail.snapshot = Some((number, result)));
             }
         };
         thread::Builder::new().name("tollgate-copy".to_owned()).spawn(work)?;
-        Ok(Copier { orders, refused: VecDeque::new(), is_starved })
+        Ok(Copier { kind, number, orders, refused: VecDeque::new(), is_starved })
+    }
+
+    pub(super) fn kind(&self) -> SnapshotKind {
+        self.kind
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether a further slice finds room. If not, the thread wakes the loop as soon as

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 
 use super::writer::Reached;
-use crate::engine::SnapshotKind;
 use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
 
 /// What has happened since the loop last looked.
@@ -21,8 +20,8 @@ pub(super) struct Mail {
     pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
     /// The new base is the journal's, or could not become so.
     pub(super) rewrite_finished: Option<Result<(), String>>,
-    /// A snapshot is durable, or is given up.
-    pub(super) snapshot: Option<(SnapshotKind, Result<Snapshot, String>)>,
+    /// The snapshot of the copier with this number is durable, or is given up.
+    pub(super) snapshot: Option<(u64, Result<Snapshot, String>)>,
 }
 
 /// Where the threads leave it.
@@ -54,6 +53,13 @@ impl Mailbox {
         if let Err(error) = self.waker.wake() {
             log::error!("the loop cannot be woken: {error}");
         }
+    }
+
+    /// Throws away what a writer's thread that has ended has left.
+    pub(super) fn forget_writer(&self) {
+        let mut mail = self.lock();
+        let snapshot = mail.snapshot.take();
+        *mail = Mail { snapshot, ..Mail::default() };
     }
 
     /// What has been left since this was last called, if anything.

@@ -92,6 +92,7 @@ impl Writer {
                 mailbox,
                 received_bytes: 0,
                 received_groups: 0,
+                told: (0, false),
             }
             .run(),
             Err(why) => {
@@ -191,12 +192,14 @@ struct Work {
     mailbox: Arc<Mailbox>,
     received_bytes: u64,
     received_groups: u64,
+    /// What the loop was last woken for.
+    told: (u64, bool),
 }
 
 impl Work {
     fn run(mut self) -> Result<(), String> {
         self.follow(self.policy);
-        self.report(true);
+        self.report();
         loop {
             let first = match self.due_in() {
                 None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -211,12 +214,8 @@ impl Work {
                 let Ok(order) = self.orders.try_recv() else { break };
                 self.take(order);
             }
-            let durable_seq = self.journal.progress().durable_seq;
-            let had_fault = self.journal.fault().is_some();
             self.work();
-            let is_news = self.journal.progress().durable_seq > durable_seq
-                || self.journal.fault().is_some() != had_fault;
-            self.report(is_news);
+            self.report();
         }
         self.end()
     }
@@ -253,7 +252,7 @@ impl Work {
             Order::Sync => {
                 self.journal.write();
                 self.sync();
-                self.report(true);
+                self.report();
             }
             Order::Policy(policy) => self.follow(policy),
             Order::BeginRewrite(unix_ms) => {
@@ -261,6 +260,7 @@ impl Work {
                 self.work();
                 let begun = self.journal.begin_rewrite(unix_ms);
                 let begun = begun.map_err(|fault| fault.to_string());
+                self.report();
                 self.mailbox.post(|mail| mail.rewrite_begun = Some(begun));
             }
             Order::FinishRewrite(base) => {
@@ -268,7 +268,7 @@ impl Work {
                 if finished.is_err() {
                     self.journal.abandon_rewrite();
                 }
-                self.report(false);
+                self.report();
                 self.mailbox.post(|mail| mail.rewrite_finished = Some(finished));
             }
             Order::AbandonRewrite => self.journal.abandon_rewrite(),
@@ -279,6 +279,9 @@ impl Work {
     /// with changes of groups that have come by now: without these, a restart would find
     /// some keys as they were later than others.
     fn finish_rewrite(&mut self, base: &Snapshot) -> Result<(), String> {
+        if !self.journal.is_rewriting() {
+            return Err("it was given up".to_owned());
+        }
         self.journal.write();
         self.sync();
         match self.journal.fault() {
@@ -312,7 +315,7 @@ impl Work {
     }
 
     /// Says how far it is, and wakes the loop if that is news to somebody.
-    fn report(&self, is_news: bool) {
+    fn report(&mut self) {
         let progress = self.journal.progress();
         let reached = Reached {
             written_seq: progress.written_seq,
@@ -322,6 +325,8 @@ impl Work {
             current_bytes: progress.base_bytes + progress.incr_bytes,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
         };
+        let now = (progress.durable_seq, self.journal.fault().is_some());
+        let is_news = now != std::mem::replace(&mut self.told, now);
         let set = |mail: &mut Mail| mail.reached = reached;
         if is_news { self.mailbox.post(set) } else { self.mailbox.leave(set) }
     }
