@@ -607,6 +607,22 @@ fn who_was_held_back_is_refused_when_the_disk_fails() {
 }
 
 #[test]
+fn with_always_a_refusal_does_not_wait_for_the_disk_that_fails() {
+    let mut sim = journaling(&[("appendfsync", "always")]);
+    sim.disk_is_stuck = true;
+    assert_eq!(sim.cli(1, "SET a 1"), "");
+    sim.engine.note_journal(JournalProgress {
+        fault: Some("No space left on device".to_owned()),
+        ..JournalProgress::default()
+    });
+    sim.turn();
+    assert_eq!(sim.take_replies(1), "");
+    assert!(sim.cli(2, "SET b 1").starts_with("(error) MISCONF"));
+    assert_eq!(sim.cli(3, "GET a"), "\"1\"");
+    assert_eq!(sim.cli(3, "DBSIZE"), "(integer) 1");
+}
+
+#[test]
 fn who_writes_waits_while_too_much_is_not_durable_yet() {
     let mut sim = journaling(&[("append-queue-max", "1mb")]);
     sim.disk_is_stuck = true;

@@ -108,8 +108,11 @@ impl Engine {
         let seq = match command {
             None => None,
             // While the disk fails readers see what there is, also if a key has ended by
-            // itself meanwhile.
-            Some(command) if self.server.persistence.fault.is_some() && !changes_keys(command) => {
+            // itself meanwhile, and writers are refused.
+            Some(command)
+                if self.server.persistence.fault.is_some()
+                    && !(has_changed && changes_keys(command)) =>
+            {
                 None
             }
             Some(_) if has_changed => Some(self.unsealed_seq()),
