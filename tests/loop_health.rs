@@ -91,7 +91,10 @@ fn time_is_told_by_stage_and_the_longest_turn_is_kept() {
             ("turns_over_1ms_cpu", "0"),
             ("turn_longest_us", "2510"),
             ("turn_longest_recent_us", "2510"),
-            ("turn_longest_stages_us", "accept=0,requests=2500,expire=0,wakeups=0,free=0,send=10"),
+            (
+                "turn_longest_stages_us",
+                "accept=0,requests=2500,expire=0,wakeups=0,free=0,keep=0,send=10",
+            ),
             ("wait_us", "700"),
             ("stage_accept_us", "30"),
             ("stage_requests_us", "2700"),
