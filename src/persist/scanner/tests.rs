@@ -357,30 +357,3 @@ fn strange_files_are_refused_with_the_reason() {
         assert_eq!(foreign(bytes).1, End::Damaged { at: 0, reason, behind: None });
     }
 }
-
-/// Not a test of speed, but a place to measure it: `cargo test --release --lib
-/// persist::scanner -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures"]
-fn how_fast_small_groups_are_scanned() {
-    let header = Header { kind: FileKind::Incr, sequence: 1, created_unix_ms: 0 };
-    let mut bytes = Vec::new();
-    push_sealed(&mut bytes, 0, &header.command());
-    let mut group = Vec::new();
-    push_command(&mut group, &[b"SET", b"key:000000001234", b"value:0123456789"]);
-    while bytes.len() < 256 << 20 {
-        let offset = bytes.len() as u64;
-        push_sealed(&mut bytes, offset, &group);
-    }
-    for piece in [64 << 10, PIECE_BYTES, 1 << 20] {
-        let mut scanner = scanner_of(&bytes, piece);
-        let begun = std::time::Instant::now();
-        let mut groups = 0;
-        while let Scanned::Group(_) = scanner.next().expect("it can be read") {
-            groups += 1;
-        }
-        let seconds = begun.elapsed().as_secs_f64();
-        let megabytes = bytes.len() as f64 / 1e6 / seconds;
-        println!("pieces of {piece}: {groups} groups, {megabytes:.0} MB/s");
-    }
-}
