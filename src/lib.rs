@@ -114,6 +114,7 @@ pub mod glob;
 mod keyspace;
 mod long_double;
 pub mod persist;
+mod prefetch;
 pub mod protocol;
 mod reactor;
 pub mod server;

@@ -16,8 +16,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("long_double", &[]),
     ("protocol", &[]),
     ("config", &[]),
-    ("keyspace", &["clock", "config", "glob"]),
-    ("clients", &["clock", "config", "protocol", "glob"]),
+    ("prefetch", &[]),
+    ("keyspace", &["clock", "config", "glob", "prefetch"]),
+    ("clients", &["clock", "config", "protocol", "glob", "prefetch"]),
     ("commands", &["clients", "keyspace", "protocol", "config", "clock", "glob", "long_double"]),
     (
         "engine",
@@ -48,9 +49,15 @@ const RESERVED: &[(&str, &[&str])] = &[
 ];
 
 /// The files that may contain `unsafe`: entries, the table of tagged pointers to
-/// them, and the program's allocator.
-const UNSAFE: &[&str] =
-    &["keyspace/entry.rs", "keyspace/entry/", "keyspace/table.rs", "keyspace/table/", "main.rs"];
+/// them, hints to the processor, and the program's allocator.
+const UNSAFE: &[&str] = &[
+    "keyspace/entry.rs",
+    "keyspace/entry/",
+    "keyspace/table.rs",
+    "keyspace/table/",
+    "prefetch.rs",
+    "main.rs",
+];
 
 /// Larger files are probably about more than one thing.
 const LINES_MAX: usize = 800;

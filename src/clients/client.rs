@@ -252,6 +252,9 @@ pub(crate) struct Client {
 const _: () = assert!(size_of::<Client>() <= 224);
 
 impl Client {
+    /// Lines of memory that a request touches.
+    pub(super) const LINES_PER_REQUEST: usize = 3;
+
     pub(crate) fn new(id: u64, peer: Peer, authenticated: bool, at: Duration) -> Client {
         Client {
             id,

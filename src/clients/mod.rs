@@ -15,6 +15,7 @@ use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use crate::config::{Config, OutputBufferLimit, OutputBufferLimits};
+use crate::prefetch::prefetch;
 use ages::Ages;
 pub use client::Peer;
 pub(crate) use client::{Client, Closing, Parked, ReplyMode, Wake};
@@ -124,6 +125,14 @@ impl Clients {
     #[inline]
     pub(crate) fn get_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
         self.slots.get_mut(key)?.as_deref_mut()
+    }
+
+    /// Hints to the processor that a request of this client will be run soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: ClientKey) {
+        if let Some(client) = self.get(key) {
+            prefetch(std::ptr::from_ref(client).cast(), Client::LINES_PER_REQUEST);
+        }
     }
 
     /// The client in this place, with the pool that its output buffer is from.

@@ -296,6 +296,13 @@ impl Engine {
         }
     }
 
+    /// Hints to the processor that input of this client will be brought soon: with
+    /// thousands of them, what is known of each has to be fetched from memory.
+    #[inline]
+    pub fn prefetch(&self, key: ClientKey) {
+        self.clients.prefetch(key);
+    }
+
     /// Whether the client's socket should be read: not while earlier requests
     /// of it wait to be run, nor while it does not read its replies.
     pub fn wants_input(&self, key: ClientKey) -> bool {

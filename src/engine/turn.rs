@@ -205,7 +205,9 @@ impl Engine {
             if count > 1 {
                 self.look_ahead(key, rest, &request, &mut commands[..count]);
             } else {
-                commands[0] = find_command(request.cut_args(rest, 0));
+                let args = request.cut_args(rest, 0);
+                commands[0] = find_command(args);
+                self.prefetch_key(key, commands[0], args);
             }
             let begun = consumed;
             self.server.timer.is_pipelined |= count > 1;
@@ -288,15 +290,22 @@ impl Engine {
             if command.parent.is_none() && command.spec.subcommands.is_empty() {
                 last = Some((name, command));
             }
-            if let Some(keys) = command.spec.keys.first()
-                && let Some(name) = args.get(keys.first)
-            {
+            if let Some(name) = first_key(command, args) {
                 hashes[hashed] = self.keyspace.prefetch(db, name);
                 hashed += 1;
             }
         }
         for &hash in &hashes[..hashed] {
             self.keyspace.prefetch_entry(db, hash);
+        }
+    }
+
+    /// The same for a lone request: the place of its key arrives while it is seen
+    /// whether the command may run at all.
+    #[inline]
+    fn prefetch_key(&self, key: ClientKey, command: Option<&'static Command>, args: Args<'_>) {
+        if let Some(name) = command.and_then(|command| first_key(command, args)) {
+            self.keyspace.prefetch(self.clients[key].db(), name);
         }
     }
 
@@ -677,4 +686,10 @@ impl Engine {
 #[inline]
 fn find_command(args: Args<'_>) -> Option<&'static Command> {
     if args.is_empty() { None } else { TABLE.resolve(args).ok() }
+}
+
+/// The first key that a command has among its arguments.
+#[inline]
+fn first_key<'a>(command: &Command, args: Args<'a>) -> Option<&'a [u8]> {
+    args.get(command.spec.keys.first()?.first)
 }

@@ -28,15 +28,13 @@ use bytes::Bytes;
 use form::{Field, Form, KEY_SHORT_BYTES_MAX, Kind, RAW, key_offset};
 
 use super::object::Object;
+use crate::prefetch::prefetch;
 pub(crate) use value::{NewValue, Value, WrongType};
 
 mod apart;
 mod borrowed;
 mod form;
 mod value;
-
-/// What a processor fetches from memory at once, in bytes.
-const LINE_BYTES: usize = 64;
 
 /// Bytes whose release to the system takes about as long as freeing one small
 /// entry does.
@@ -398,9 +396,7 @@ impl Entry {
     /// an entry begins anywhere in a line.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        let address: *const u8 = self.0.as_ptr().cast();
-        prefetch(address);
-        prefetch(address.wrapping_add(LINE_BYTES));
+        prefetch(self.0.as_ptr().cast(), 2);
     }
 
     /// Gives up ownership for a pointer that [`Entry::from_raw`] takes back.
@@ -726,19 +722,6 @@ enum Owned {
     Apart(Box<Apart>),
     #[expect(dead_code, reason = "held to be dropped")]
     Object(Box<Object>),
-}
-
-/// Hints to the processor that a line of memory will be read soon.
-#[inline]
-pub(super) fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use std::fmt;
 use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut, Range, RangeInclusive};
 
-use super::entry::{Entry, EntryRef, prefetch};
+use super::entry::{Entry, EntryRef};
+use crate::prefetch::prefetch;
 pub(crate) use dismantle::Dismantle;
 use link::Link;
 use segment::{Segment, Size, Slot};
@@ -133,7 +134,7 @@ impl Table {
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         if let Some((segment, home)) = self.home(hash) {
-            prefetch(segment.address(home));
+            prefetch(segment.address(home), 1);
         }
     }
 

@@ -206,7 +206,13 @@ impl EventLoop {
         // Requests run as they are read, while they are in the cache. Replies stay in
         // the engine for a while: everything that a client's requests answer goes out
         // in one write.
+        let mut ahead = events.iter().skip(1);
         for event in events {
+            // It arrives while this one's socket is read. A token that is no client's
+            // does no harm.
+            if let Some(next) = ahead.next() {
+                self.engine.prefetch(next.token().0);
+            }
             match event.token() {
                 SIGNALS => self.take_signals(),
                 WAKER => self.take_stop(),
