@@ -22,11 +22,11 @@
 //!
 //! | layer | what it is | may use |
 //! |---|---|---|
-//! | [`clock`], [`glob`], `long_double` | time as plain data; patterns; INCRBYFLOAT's numbers | nothing of ours |
+//! | [`clock`], [`glob`], `long_double`, `prefetch` | time as plain data; patterns; INCRBYFLOAT's numbers; hints to the processor | nothing of ours |
 //! | [`protocol`] | bytes to arguments, replies to bytes: RESP2, RESP3, inline | nothing of ours |
 //! | [`config`] | one table of options: argv, config file, CONFIG, `--help` | nothing of ours |
-//! | `keyspace` | the data; every change passes here and is announced here | clock, config, glob |
-//! | `clients` | what the server remembers about its clients | clock, config, protocol, glob |
+//! | `keyspace` | the data; every change passes here and is announced here | clock, config, glob, prefetch |
+//! | `clients` | what the server remembers about its clients | clock, config, protocol, glob, prefetch |
 //! | [`commands`] | one file a command: its spec, its code | all above |
 //! | [`engine`] | the server as a state machine: no socket, no file, no clock | all above |
 //! | [`persist`] | journal and snapshot files, without threads and clock | protocol, config, clock |
