@@ -252,6 +252,25 @@ pub(crate) struct Client {
 const _: () = assert!(size_of::<Client>() <= 224);
 
 impl Client {
+    /// Whether it is in no state that its commands would have to be looked at for: it
+    /// is neither in a transaction nor a subscriber, takes all replies and neither has
+    /// waited nor is being closed.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.transaction.is_none()
+            && self.subscriptions.is_none()
+            && self.reply_mode == ReplyMode::On
+            && self.wake == Wake::First
+            && !self.is_closing()
+    }
+
+    /// A command of it, which has this number in the table, is run.
+    #[inline]
+    pub(crate) fn count_command(&mut self, command: usize) {
+        self.last_command = Some(command as u16);
+        self.commands += 1;
+    }
+
     /// Lines of memory that a request touches.
     pub(super) const LINES_PER_REQUEST: usize = 3;
 

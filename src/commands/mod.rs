@@ -209,24 +209,72 @@ pub(crate) struct Context<'a> {
     pub(crate) in_transaction: bool,
 }
 
+/// A command that runs.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    /// Where its reply begins.
+    mark: usize,
+    /// When it began, in nanoseconds; `None` if it is not timed.
+    begun_ns: Option<u64>,
+    /// It need not be timed by itself, unless its reply is large.
+    is_brief: bool,
+    /// It is brief and has come alone.
+    is_alone: bool,
+}
+
 /// Runs a command whose gates have been passed: handler, counters, slow log.
 ///
 /// An error of the handler becomes its reply, in place of whatever it had
 /// written.
-#[inline]
 pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>) -> Outcome {
-    let mark = context.reply.len();
-    let is_first_run = context.wake == Wake::First;
-    let keep_histogram = context.config.latency_tracking;
-    context.server.end_other_run(command.id, keep_histogram);
-    let is_brief = is_brief(context, command, args);
+    let is_brief =
+        is_brief(command, args) && !context.in_transaction && !times_each(context.config);
+    let running = begin_call(context, command, is_brief);
+    let result = (command.spec.handler)(context, args);
+    end_call(context, command, args, running, result)
+}
+
+/// The same for a command that [is brief](is_brief) and in no transaction, while nobody
+/// sees each command that runs, keeps copies of keys, or wants [each timed](times_each).
+#[inline]
+pub(crate) fn call_brief(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
+    let running = begin_call(context, command, true);
+    let result = (command.spec.handler)(context, args);
+    let is_small = context.reply.len() - running.mark <= BRIEF_BYTES_MAX;
+    let has_happened = context.db.keyspace().has_happened();
+    let is_done = matches!(result, Ok(Outcome::Done));
+    if is_done && is_small && !has_happened && !running.is_alone {
+        // It owns nothing, which would be looked up again.
+        std::mem::forget(result);
+        context.server.stats.commands += 1;
+        context.server.commands[command.id].calls += 1;
+        context.server.extend_run(command.id);
+    } else {
+        end_call(context, command, args, running, result);
+    }
+}
+
+#[inline]
+fn begin_call(context: &mut Context<'_>, command: &Command, is_brief: bool) -> Running {
+    context.server.end_other_run(command.id, context.config.latency_tracking);
     let is_alone = is_brief && !context.server.timer.is_pipelined;
     let tells = context.config.notify_keyspace_events != NotifyFlags::default();
     let begun_ns = match is_alone && !tells && context.server.skips_timing(command.id) {
         true => None,
         false => Some(context.server.begun_ns()),
     };
-    let result = (command.spec.handler)(context, args);
+    Running { mark: context.reply.len(), begun_ns, is_brief, is_alone }
+}
+
+fn end_call(
+    context: &mut Context<'_>,
+    command: &Command,
+    args: Args<'_>,
+    running: Running,
+    result: Ran,
+) -> Outcome {
+    let Running { mark, begun_ns, is_brief, is_alone } = running;
+    let is_first_run = context.wake == Wake::First;
     let has_told = context.db.keyspace().has_happened();
     if has_told {
         events::deliver(context.db.keyspace(), context.clients, context.config, Some(context.me));
@@ -253,7 +301,9 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
         context.server.extend_run(command.id);
     } else {
         let time_ns = match begun_ns {
-            Some(begun_ns) => context.server.time_alone_ns(begun_ns, keep_histogram),
+            Some(begun_ns) => {
+                context.server.time_alone_ns(begun_ns, context.config.latency_tracking)
+            }
             None => context.server.untimed_ns(command.id),
         };
         if was_small && begun_ns.is_some() {
@@ -273,15 +323,16 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
 
 /// Whether a command, unless its reply is large, need not be timed by itself.
 #[inline]
-fn is_brief(context: &Context<'_>, command: &Command, args: Args<'_>) -> bool {
-    let config = &*context.config;
-    let slower_than = config.slowlog_log_slower_than;
-    command.spec.has(flags::BRIEF)
-        && !context.in_transaction
-        && args.bytes() <= BRIEF_BYTES_MAX
-        // Whoever wants to see what takes so little, sees each by itself.
-        && !(0..BRIEF_SLOWER_THAN_US_MIN).contains(&slower_than)
-        && config.latency_monitor_threshold == 0
+pub(crate) fn is_brief(command: &Command, args: Args<'_>) -> bool {
+    command.spec.has(flags::BRIEF) && args.bytes() <= BRIEF_BYTES_MAX
+}
+
+/// Whether those are timed by themselves all the same: whoever wants to see what takes
+/// so little, sees each.
+#[inline]
+pub(crate) fn times_each(config: &Config) -> bool {
+    (0..BRIEF_SLOWER_THAN_US_MIN).contains(&config.slowlog_log_slower_than)
+        || config.latency_monitor_threshold > 0
 }
 
 #[inline]

@@ -36,8 +36,7 @@ impl Engine {
             return Flow::Parked;
         }
         let client = self.clients.get_mut(key).expect("a client that sends is connected");
-        client.last_command = Some(command.id as u16);
-        client.commands += 1;
+        client.count_command(command.id);
         let queues = client.transaction.is_some() && !command.spec.has(flags::IMMEDIATE);
         if queues {
             match self.queue(key, command, args) {
@@ -267,7 +266,7 @@ impl Engine {
     /// nobody wanted it, the client cannot go on: it would take what follows for
     /// what is missing.
     #[cold]
-    fn close_overflowed(&mut self, key: ClientKey, bytes_max: usize) {
+    pub(super) fn close_overflowed(&mut self, key: ClientKey, bytes_max: usize) {
         if self.clients[key].reply_mode == ReplyMode::On {
             self.clients.close_over_limit(key, bytes_max);
         }

@@ -12,6 +12,7 @@ mod effects;
 mod gates;
 mod journal;
 mod persistence;
+mod plain;
 mod replay;
 mod snapshot;
 mod turn;

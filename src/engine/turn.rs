@@ -8,6 +8,7 @@ use super::Engine;
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
 use crate::commands::{Command, Stage, TABLE, flags};
+use crate::keyspace::KnownHash;
 use crate::protocol::{
     Args, Limits, OutBuffer, Parsed, Progress, ProtocolError, Reply, RequestBuffer,
 };
@@ -35,6 +36,23 @@ pub(super) enum Flow {
     Next,
     /// It waits: the request stays where it is and is run again.
     Parked,
+}
+
+/// What is known of a request before it is run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    /// `None`: there is no such command.
+    command: Option<&'static Command>,
+    /// The hash of its first key, if it has one.
+    hash: Option<u64>,
+}
+
+impl Found {
+    /// The same with the key, which stands among `args`.
+    #[inline]
+    fn known_hash<'a>(&self, args: Args<'a>) -> Option<KnownHash<'a>> {
+        Some(KnownHash { key: first_key(self.command?, args)?, hash: self.hash? })
+    }
 }
 
 /// Whether those whose waits a request has ended are served right after it. Not if
@@ -185,8 +203,9 @@ impl Engine {
         let mut request = self.request.take().unwrap_or_default();
         let mut limits = self.limits(key);
         let mut trusted = self.is_trusted(&self.clients[key]);
+        let mut plain = self.plain(key);
         let mut consumed = 0;
-        let mut commands = [None; AHEAD_MAX];
+        let mut found = [Found::default(); AHEAD_MAX];
         self.server.start_watch(self.config.latency_tracking);
         'input: while consumed < input.len() {
             if share == 0 {
@@ -203,15 +222,13 @@ impl Engine {
                 }
             };
             if count > 1 {
-                self.look_ahead(key, rest, &request, &mut commands[..count]);
+                self.look_ahead(key, rest, &request, &mut found[..count]);
             } else {
-                let args = request.cut_args(rest, 0);
-                commands[0] = find_command(args);
-                self.prefetch_key(key, commands[0], args);
+                found[0] = self.find_one(key, request.cut_args(rest, 0));
             }
             let begun = consumed;
             self.server.timer.is_pipelined |= count > 1;
-            for (index, command) in commands[..count].iter().enumerate() {
+            for (index, &found) in found[..count].iter().enumerate() {
                 // Whoever is served has one request to run, and its reply is bounded by
                 // the output's limit: a client that does not read must not hold up a
                 // queue.
@@ -220,10 +237,20 @@ impl Engine {
                 }
                 share -= 1;
                 let args = request.cut_args(rest, index);
-                if !args.is_empty() {
-                    if self.run_one(key, *command, args, &mut out) == Flow::Parked {
-                        break 'input;
+                if let (Some(plain), Some(command)) = (plain, found.command)
+                    && self.takes_short_way(command, args)
+                {
+                    let known = found.known_hash(args);
+                    if self.run_plain(key, plain, command, args, known, &mut out) {
+                        consumed = begun + request.cut_end(index);
+                        continue;
                     }
+                } else if !args.is_empty()
+                    && self.run_one(key, found.command, args, &mut out) == Flow::Parked
+                {
+                    break 'input;
+                }
+                if !args.is_empty() {
                     if self.has_to_serve() && serving == Serving::Yes {
                         self.serve();
                         // Whoever was served had requests of its own.
@@ -238,9 +265,11 @@ impl Engine {
                         // Those that follow are cut again, under other limits.
                         trusted = !trusted;
                         limits = self.limits(key);
+                        plain = self.plain(key);
                         consumed = begun + request.cut_end(index);
                         continue 'input;
                     }
+                    plain = self.plain(key);
                 }
                 consumed = begun + request.cut_end(index);
             }
@@ -265,37 +294,31 @@ impl Engine {
 
     /// Finds the commands of several requests that have been cut, and has the memory
     /// fetched that they will look at: while one key's line is on its way, so are the
-    /// others'. A command that is not known is `None`.
+    /// others'.
     fn look_ahead(
-        &mut self,
+        &self,
         key: ClientKey,
         input: &[u8],
         request: &RequestBuffer,
-        commands: &mut [Option<&'static Command>],
+        all_found: &mut [Found],
     ) {
         let mut last: Option<(&[u8], &'static Command)> = None;
-        let mut hashes = [0; AHEAD_MAX];
-        let mut hashed = 0;
         let db = self.clients[key].db();
-        for (index, command) in commands.iter_mut().enumerate() {
+        for (index, found) in all_found.iter_mut().enumerate() {
             let args = request.cut_args(input, index);
-            let Some(name) = args.get(0) else { continue };
             // Most pipelines repeat one command.
-            *command = match last {
-                Some((last_name, last_command)) if last_name == name => Some(last_command),
+            found.command = match last {
+                Some((name, command)) if args.get(0) == Some(name) => Some(command),
                 _ => find_command(args),
             };
-            let Some(command) = *command else { continue };
+            found.hash = self.prefetch_key(db, found.command, args);
             // The name alone says which command it is, unless there are subcommands.
-            if command.parent.is_none() && command.spec.subcommands.is_empty() {
-                last = Some((name, command));
-            }
-            if let Some(name) = first_key(command, args) {
-                hashes[hashed] = self.keyspace.prefetch(db, name);
-                hashed += 1;
-            }
+            last = found
+                .command
+                .filter(|command| command.parent.is_none() && command.spec.subcommands.is_empty())
+                .and_then(|command| Some((args.get(0)?, command)));
         }
-        for &hash in &hashes[..hashed] {
+        for hash in all_found.iter().filter_map(|found| found.hash) {
             self.keyspace.prefetch_entry(db, hash);
         }
     }
@@ -303,10 +326,19 @@ impl Engine {
     /// The same for a lone request: the place of its key arrives while it is seen
     /// whether the command may run at all.
     #[inline]
-    fn prefetch_key(&self, key: ClientKey, command: Option<&'static Command>, args: Args<'_>) {
-        if let Some(name) = command.and_then(|command| first_key(command, args)) {
-            self.keyspace.prefetch(self.clients[key].db(), name);
-        }
+    fn find_one(&self, key: ClientKey, args: Args<'_>) -> Found {
+        let command = find_command(args);
+        Found { command, hash: self.prefetch_key(self.clients[key].db(), command, args) }
+    }
+
+    #[inline(always)]
+    fn prefetch_key(
+        &self,
+        db: usize,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+    ) -> Option<u64> {
+        Some(self.keyspace.prefetch(db, first_key(command?, args)?))
     }
 
     /// Runs one request and follows up what it has changed, but for those whose

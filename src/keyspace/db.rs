@@ -74,11 +74,39 @@ const RANDOM_STEPS_MAX: usize = 1_000;
 pub(crate) struct Db<'a> {
     pub(super) keyspace: &'a mut Keyspace,
     pub(super) index: usize,
+    /// A key whose hash has been computed already.
+    known: Option<KnownHash<'a>>,
+}
+
+/// What [`Keyspace::prefetch`] has said of a key, in whatever database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownHash<'a> {
+    /// This very slice: one elsewhere with the same bytes is not looked at.
+    pub(crate) key: &'a [u8],
+    pub(crate) hash: u64,
 }
 
 impl<'a> Db<'a> {
     pub(super) fn new(keyspace: &'a mut Keyspace, index: usize) -> Db<'a> {
-        Db { keyspace, index }
+        Db { keyspace, index, known: None }
+    }
+
+    /// The same, and it need not hash this key again.
+    #[inline]
+    pub(crate) fn with_known(self, known: Option<KnownHash<'a>>) -> Db<'a> {
+        Db { known, ..self }
+    }
+
+    /// The hash by which a key is found in this database.
+    #[inline(always)]
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        match self.known {
+            Some(known) if std::ptr::eq(known.key, key) => {
+                debug_assert_eq!(known.hash, self.database().table.hash(key));
+                known.hash
+            }
+            _ => self.database().table.hash(key),
+        }
     }
 
     /// The database's number.
@@ -155,8 +183,9 @@ impl<'a> Db<'a> {
     /// Like [`Db::read`], without counting as an access: TTL, TYPE, EXISTS.
     #[inline]
     pub(crate) fn inspect(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let hash = self.hash(key);
         let Keyspace { databases, stats, events, now_ms, .. } = &mut *self.keyspace;
-        let found = databases[self.index].find_live(key, *now_ms);
+        let found = databases[self.index].find_live(hash, key, *now_ms);
         match found {
             Some(_) => stats.hits += 1,
             None => {
@@ -169,8 +198,9 @@ impl<'a> Db<'a> {
 
     /// Like [`Db::inspect`], without the event of a miss: OBJECT.
     pub(crate) fn inspect_quietly(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let hash = self.hash(key);
         let Keyspace { databases, stats, now_ms, .. } = &mut *self.keyspace;
-        let found = databases[self.index].find_live(key, *now_ms);
+        let found = databases[self.index].find_live(hash, key, *now_ms);
         match found {
             Some(_) => stats.hits += 1,
             None => stats.misses += 1,
@@ -183,7 +213,7 @@ impl<'a> Db<'a> {
     #[inline]
     pub(crate) fn peek(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
         let access = self.access();
-        let entry = self.database().find_live(key, self.keyspace.now_ms)?;
+        let entry = self.database().find_live(self.hash(key), key, self.keyspace.now_ms)?;
         access.note(&entry);
         Some(entry)
     }
@@ -191,14 +221,14 @@ impl<'a> Db<'a> {
     /// The key's entry, for whoever only looks at how it is stored: counts
     /// nothing, not even an access. MEMORY USAGE, DEBUG OBJECT.
     pub(crate) fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.database().find_live(key, self.keyspace.now_ms)
+        self.database().find_live(self.hash(key), key, self.keyspace.now_ms)
     }
 
     /// Whether the key exists; counts nothing. A key that is due is removed, so
     /// that those who watch it hear of that now.
     pub(crate) fn contains(&mut self, key: &[u8]) -> bool {
         let now_ms = self.keyspace.now_ms;
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let Some(entry) = self.database().table.find(hash, key) else { return false };
         let is_due = entry.is_due(now_ms);
         if is_due {
@@ -324,7 +354,7 @@ impl<'a> Db<'a> {
         let accessed_s = self.access_time();
         let (now_ms, write_times) = (self.keyspace.now_ms, self.keyspace.write_times);
         let filed_at_ms = self.keyspace.filed_at_ms();
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let database = &mut self.keyspace.databases[self.index];
         'replace: {
             let Some(mut entry) = database.table.find_mut(hash, key) else { break 'replace };
@@ -423,7 +453,7 @@ impl<'a> Db<'a> {
     /// A value that was to go stale at a Unix ms is not, any more.
     #[cold]
     fn freshen(&mut self, key: &[u8], at_ms: u64) {
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         if let Some(mut entry) = self.database_mut().table.find_mut(hash, key) {
             entry.set_fresh_until(None);
         }
@@ -435,7 +465,7 @@ impl<'a> Db<'a> {
         // What is due there has to go first.
         self.contains(key);
         self.void_lease(key);
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let value = NewValue::Object(Box::new(object));
         self.insert_new(hash, key, value, Deadline::Never, Versioning::Forget);
         self.notify(key, event::NEW);
@@ -448,7 +478,7 @@ impl<'a> Db<'a> {
         change: impl FnOnce(&mut Object) -> R,
     ) -> Option<R> {
         let (accessed_s, written_ms) = (self.access_time(), self.written_ms());
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let mut entry = self.database_mut().table.find_mut(hash, key)?;
         let cost = entry.freeing_cost();
         let changed = change(entry.object_mut()?);
@@ -484,7 +514,7 @@ impl<'a> Db<'a> {
     /// Marks a string, which must be there, as one that was made by editing:
     /// OBJECT ENCODING calls it raw.
     pub(crate) fn mark_raw(&mut self, key: &[u8]) {
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         if let Some(mut entry) = self.database_mut().table.find_mut(hash, key) {
             entry.set_raw(true);
         }
@@ -500,7 +530,7 @@ impl<'a> Db<'a> {
     ) -> R {
         let accessed_s = self.access_time();
         let written_ms = self.written_ms();
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let mut entry = self
             .database_mut()
             .table
@@ -541,9 +571,9 @@ impl<'a> Db<'a> {
     /// Takes the key's entry out, quietly: the caller announces what happened.
     /// One that is due goes as well, but as expired.
     pub(super) fn take_live(&mut self, key: &[u8]) -> Option<Entry> {
-        let now_ms = self.keyspace.now_ms;
+        let (now_ms, hash) = (self.keyspace.now_ms, self.hash(key));
         let database = self.database_mut();
-        let entry = database.table.remove(database.table.hash(key), key)?;
+        let entry = database.table.remove(hash, key)?;
         if entry.is_due(now_ms) {
             self.announce_expired(entry);
             return None;
@@ -555,8 +585,8 @@ impl<'a> Db<'a> {
 
     /// Removes a key that has ended by itself; the caller announces it.
     pub(super) fn remove_ended(&mut self, key: &[u8]) {
-        let database = self.database_mut();
-        database.table.remove(database.table.hash(key), key);
+        let hash = self.hash(key);
+        self.database_mut().table.remove(hash, key);
     }
 
     /// What was to happen to an entry by itself, now that it is removed: a lock's
@@ -588,7 +618,7 @@ impl<'a> Db<'a> {
     /// The same, quietly. Returns whether the key is there.
     pub(super) fn store_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>) -> bool {
         let filed_at_ms = self.keyspace.filed_at_ms();
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let database = self.database_mut();
         let Some(old) = database.table.find_mut(hash, key).map(|mut entry| {
             let old = entry.deadline_ms();
@@ -667,7 +697,7 @@ impl<'a> Db<'a> {
     /// first.
     fn settle_in(&mut self, key: &[u8], mut entry: Entry) {
         Versioning::Forget.apply(&mut entry);
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         self.insert(hash, entry);
         self.notify(key, event::NEW);
     }

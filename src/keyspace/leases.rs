@@ -160,7 +160,7 @@ impl Db<'_> {
     /// Says when the value under a key, which must be there, goes stale.
     pub(super) fn set_fresh_until(&mut self, key: &[u8], fresh_until_ms: Option<u64>) {
         let now_ms = self.keyspace.now_ms;
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let Some(mut entry) = self.database_mut().table.find_mut(hash, key) else { return };
         let old_ms = entry.fresh_until_ms();
         entry.set_fresh_until(fresh_until_ms);

@@ -39,7 +39,7 @@ use crate::clock::Now;
 use crate::config::NotifyFlags;
 pub(crate) use changes::Change;
 use changes::Changes;
-pub(crate) use db::{Db, Deadline, PREFETCHED_MAX, Versioning};
+pub(crate) use db::{Db, Deadline, KnownHash, PREFETCHED_MAX, Versioning};
 use debts::{Debts, FILING_COST};
 pub(crate) use dirty::{Dirty, Scope, Upheaval};
 pub use entry::Discard;
@@ -118,8 +118,8 @@ impl Database {
 
     /// The key's entry, unless it is due.
     #[inline]
-    fn find_live(&self, key: &[u8], now_ms: u64) -> Option<EntryRef<'_>> {
-        self.table.find(self.table.hash(key), key).filter(|entry| !entry.is_due(now_ms))
+    fn find_live(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<EntryRef<'_>> {
+        self.table.find(hash, key).filter(|entry| !entry.is_due(now_ms))
     }
 
     fn count_deadline(&mut self, deadline_ms: Option<u64>) {
@@ -293,9 +293,8 @@ impl Keyspace {
         Db::new(self, index)
     }
 
-    /// Hints to the processor that a key is about to be looked up. Returns what
-    /// [`Keyspace::prefetch_entry`] takes: it is to be called when the first lines
-    /// have had some time to arrive, since it reads them.
+    /// Hints to the processor that a key is about to be looked up. Returns its hash,
+    /// which is the same in all databases.
     #[inline]
     pub(crate) fn prefetch(&self, db: usize, key: &[u8]) -> u64 {
         let table = &self.databases[db].table;
@@ -304,7 +303,8 @@ impl Keyspace {
         hash
     }
 
-    /// See [`Keyspace::prefetch`].
+    /// The next step, with a key's hash: to be taken when the first lines have had some
+    /// time to arrive, since it reads them.
     #[inline]
     pub(crate) fn prefetch_entry(&self, db: usize, hash: u64) {
         self.databases[db].table.prefetch_entry(hash);
@@ -379,7 +379,7 @@ impl Keyspace {
     /// key of another type is as good, since it ends the wait with an error.
     pub(crate) fn serves(&self, db: usize, key: &[u8], want: &Want) -> bool {
         let database = &self.databases[db];
-        let entry = database.find_live(key, self.now_ms);
+        let entry = database.find_live(database.table.hash(key), key, self.now_ms);
         match (want, entry.map(|entry| entry.object())) {
             (Want::Lock { .. }, None) => true,
             (Want::Lock { owner, mode }, Some(Some(Object::Lock(lock)))) => {

@@ -155,7 +155,7 @@ impl Db<'_> {
 
     /// Gives a string, if there is one, these and no other annotations.
     pub(crate) fn restore_annotations(&mut self, key: &[u8], annotations: Annotations) {
-        let hash = self.database().table.hash(key);
+        let hash = self.hash(key);
         let Some(mut entry) = self.database_mut().table.find_mut(hash, key) else { return };
         if entry.is_object() {
             return;

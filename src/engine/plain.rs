@@ -1,0 +1,85 @@
+//! The short way of nearly all requests.
+//!
+//! A brief command of a client in no special state, while nobody looks at each command
+//! that runs, has few of the gates to pass and little to be followed up. Whether it is
+//! so is asked once for a batch of requests, and again after each that has gone the
+//! long way: those that go the short one cannot change it.
+
+use super::Engine;
+use crate::clients::{ClientKey, Wake};
+use crate::commands::{self, Command, Context};
+use crate::keyspace::KnownHash;
+use crate::protocol::{Args, OutBuffer, Reply, Version};
+
+/// What brief commands of a client run under, for as long as nothing else does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain {
+    db: usize,
+    version: Version,
+    no_touch: bool,
+    reply_bytes_max: usize,
+}
+
+impl Engine {
+    /// Asks whether brief commands of this client may go the short way.
+    pub(super) fn plain(&self, key: ClientKey) -> Option<Plain> {
+        let client = self.clients.get(key)?;
+        let is_looked_at = self.server.pause.is_some()
+            || !self.clients.monitors().is_empty()
+            || self.clients.is_tracking()
+            || self.holds_replies()
+            || commands::times_each(&self.config);
+        if is_looked_at || !client.is_plain() || !self.is_trusted(client) {
+            return None;
+        }
+        Some(Plain {
+            db: client.db(),
+            version: client.version,
+            no_touch: client.no_touch,
+            reply_bytes_max: self.clients.output_limit(client).hard_bytes_max(),
+        })
+    }
+
+    /// Whether this request may go the short way, if its client's may.
+    #[inline]
+    pub(super) fn takes_short_way(&self, command: &Command, args: Args<'_>) -> bool {
+        commands::is_brief(command, args)
+            && command.spec.accepts(args)
+            // The journal can fill up between two of them.
+            && !self.server.is_obstructed
+    }
+
+    /// Runs such a request, of which the hash of a key may be known. Returns whether the next one can be run without further
+    /// ado: nobody's wait has ended by it, and the client is not to be closed.
+    #[inline]
+    pub(super) fn run_plain(
+        &mut self,
+        key: ClientKey,
+        plain: Plain,
+        command: &Command,
+        args: Args<'_>,
+        known: Option<KnownHash<'_>>,
+        out: &mut OutBuffer,
+    ) -> bool {
+        self.clients[key].count_command(command.id);
+        self.keyspace.no_touch = plain.no_touch;
+        let mut context = Context {
+            now: self.now,
+            db: self.keyspace.db(plain.db).with_known(known),
+            reply: Reply::over(out, plain.version).with_limit(plain.reply_bytes_max),
+            clients: &mut self.clients,
+            me: key,
+            config: &mut self.config,
+            server: &mut self.server,
+            wake: Wake::First,
+            in_transaction: false,
+        };
+        commands::call_brief(&mut context, command, args);
+        let has_overflowed = context.reply.has_overflowed();
+        if has_overflowed {
+            self.close_overflowed(key, plain.reply_bytes_max);
+        }
+        self.settle();
+        !has_overflowed && !self.has_to_serve()
+    }
+}
