@@ -42,7 +42,8 @@
 //! 2. [`Engine::receive`] cuts complete requests out of it; arguments
 //!    are slices of that buffer.
 //! 3. `engine::dispatch` finds the command and passes the gates: argument
-//!    count, authentication, subscriptions, pause, MULTI.
+//!    count, authentication, subscriptions, pause, MULTI. Where
+//!    nothing could hold a brief command up, `engine::plain` spares it these.
 //! 4. The command's own function runs with a `Context` that holds everything
 //!    it may touch and nothing else.
 //! 5. `keyspace` finds the entry; an expired key is absent. The reply is
