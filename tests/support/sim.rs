@@ -73,6 +73,7 @@ impl Sim {
     pub(crate) fn connect_from(&mut self, client: usize, peer: Peer) {
         self.engine.connect(client, peer, self.now);
         self.received.insert(client, Vec::new());
+        self.closed.remove(&client);
     }
 
     pub(crate) fn disconnect(&mut self, client: usize) {
