@@ -281,11 +281,15 @@ fn one_turn_is_one_group_and_says_of_each_key_what_it_is() {
     assert_eq!(said(&sim, from), [["SET hits 1000"]]);
 
     let from = sim.journal.len();
+    sim.send_raw(1, b"APPEND c x\r\nSET c y\r\nSET c z\r\nEXPIRE c 100\r\nSET c 1\r\nINCR c\r\n");
+    assert_eq!(said(&sim, from), [["MULTI", "SET c z", "PERSIST c", "SET c 2", "EXEC"]]);
+
+    let from = sim.journal.len();
     sim.send_raw(1, b"MULTI\r\nSET a 1\r\nSET b 2\r\nDEL a\r\nEXEC\r\n");
     assert_eq!(
         said(&sim, from),
-        [["MULTI", "DEL a", "SET b 2", "DEL a", "EXEC"]],
-        "each note gives the state at the end"
+        [["MULTI", "SET a 1", "SET b 2", "DEL a", "EXEC"]],
+        "in their order they lead to the state at the end"
     );
 }
 

@@ -9,9 +9,10 @@
 use std::ops::Range;
 
 use crate::keyspace::{
-    Annotations, Dirty, Entry, Hold, HoldState, Keyspace, Lock, LockMode, LockOwner, Object, Scope,
-    Upheaval, Value,
+    Annotations, Db, Dirty, Entry, Hold, HoldState, Keyspace, Lock, LockMode, LockOwner, Noted,
+    Object, Scope, Upheaval, Value,
 };
+use crate::protocol::number::{decimal_len, push_i64, push_u64};
 use crate::protocol::{OutBuffer, Reply, Version};
 
 /// Names of the records that Redis does not know.
@@ -49,6 +50,11 @@ struct Group<'a> {
 const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n";
 const SET_PXAT: &[u8] = b"*5\r\n$3\r\nSET\r\n";
 
+/// The same up to the length of the key, and what stands between the key and the length
+/// of the string.
+const SET_KEY: &[u8; 14] = b"*3\r\n$3\r\nSET\r\n$";
+const TO_STRING: &[u8; 3] = b"\r\n$";
+
 /// What a group of several commands begins and ends with.
 const BEGIN: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const END: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
@@ -78,8 +84,12 @@ impl Writer {
         for upheaval in dirty.upheavals() {
             group.upheaval(*upheaval);
         }
-        for (db, key, scope) in dirty.keys() {
-            group.key(keyspace, db, key, scope);
+        for (db, noted) in dirty.notes() {
+            group.select(db);
+            match noted {
+                Noted::Changed(key, scope) => group.key(&keyspace.db(db), key, scope),
+                Noted::Records(records) => group.out.extend_from_slice(records),
+            }
         }
         if let Some(tokens) = tokens {
             group.command(&[b"PING", format!("{TOKENS}{tokens}").as_bytes()]);
@@ -99,6 +109,47 @@ impl Writer {
         let mut group = Group { out, writer: self };
         group.select(db);
         group.state(entry);
+    }
+}
+
+/// Appends what [`Group::string`] says of a key that is a string and nothing else, and
+/// answers where the key begins, see [`StringRecord`](crate::keyspace::StringRecord).
+/// Most changes of a busy server are written here, so what stands around key and string
+/// is put there in few pieces of fixed lengths.
+pub(super) fn string_record(out: &mut Vec<u8>, key: &[u8], string: Value<'_>) -> usize {
+    push_length(out, SET_KEY, key.len());
+    let key_start = out.len();
+    out.extend_from_slice(key);
+    match string {
+        Value::Int(number) => {
+            push_length(out, TO_STRING, decimal_len(number));
+            push_i64(out, number);
+        }
+        Value::Bytes(bytes) => push_bytes(out, bytes),
+        Value::Apart(bytes) => push_bytes(out, bytes),
+    }
+    out.extend_from_slice(b"\r\n");
+    key_start
+}
+
+#[inline]
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_length(out, TO_STRING, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Appends what stands before a length, the length, and the end of its line.
+#[inline(always)]
+fn push_length<const N: usize>(out: &mut Vec<u8>, before: &[u8; N], len: usize) {
+    out.extend_from_slice(before);
+    let digit = |value: usize| b'0' + value as u8;
+    match len {
+        0..=9 => out.extend_from_slice(&[digit(len), b'\r', b'\n']),
+        10..=99 => out.extend_from_slice(&[digit(len / 10), digit(len % 10), b'\r', b'\n']),
+        _ => {
+            push_u64(out, len as u64);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }
 
@@ -139,9 +190,7 @@ impl Group<'_> {
         }
     }
 
-    fn key(&mut self, keyspace: &mut Keyspace, db: usize, key: &[u8], scope: &Scope) {
-        self.select(db);
-        let db = keyspace.db(db);
+    fn key(&mut self, db: &Db<'_>, key: &[u8], scope: &Scope) {
         let Some(entry) = db.look(key) else {
             self.command(&[b"DEL", key]);
             return;

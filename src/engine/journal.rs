@@ -2,13 +2,13 @@
 //! until their changes are as durable as has been promised.
 //!
 //! A group is what has changed since the last one, at most what one turn of the loop
-//! has: the final state of each key. So a group never holds half of a transaction or
-//! of a command, and a key that a thousand clients have changed in a turn is written
-//! once.
+//! has, and leads to the final state of each key. So a group never holds half of a
+//! transaction or of a command, and a key that a thousand clients have changed in a row
+//! is written once.
 
 use super::Engine;
-use super::effects::Writer;
-use crate::keyspace::DatabaseId;
+use super::effects::{Writer, string_record};
+use crate::keyspace::{DatabaseId, StringRecord};
 use crate::protocol::OutBuffer;
 
 /// After so many changed keys a group is sealed although the turn goes on, so that
@@ -151,7 +151,7 @@ impl Engine {
     /// Whether changes are noted follows from who wants to hear of them.
     pub(super) fn follow_journal(&mut self) {
         let is_wanted = self.journal.is_on || self.snapshot_wants_changes();
-        self.keyspace.want_dirty(is_wanted);
+        self.keyspace.want_dirty(is_wanted.then_some(string_record as StringRecord));
         self.track_pending();
         self.update_obstacles();
     }

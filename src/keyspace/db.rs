@@ -367,10 +367,11 @@ impl<'a> Db<'a> {
             if entry.is_object() {
                 drop(entry);
                 self.take_live(key);
-                self.insert_new(hash, key, value, deadline, versioning);
-                self.announce(key, event);
+                let plain = self.insert_new(hash, key, value, deadline, versioning);
+                self.announce_string(key, event, plain);
                 return Ok(());
             }
+            let written = value.borrowed();
             let replaced = match value {
                 NewValue::Int(number) => entry.set_int(number),
                 NewValue::Bytes(bytes) if entry.overwrite(bytes) => None,
@@ -389,6 +390,7 @@ impl<'a> Db<'a> {
                 entry.set_deadline(new);
             }
             let fresh_until_ms = entry.fresh_until_ms();
+            let plain = written.filter(|_| entry.is_plain());
             let cost = entry.freeing_cost();
             drop(entry);
             if let Some(large) = replaced {
@@ -401,14 +403,14 @@ impl<'a> Db<'a> {
             self.keyspace.debts.note_written(cost);
             self.keyspace.stored_due |= new.is_some_and(|deadline_ms| deadline_ms <= now_ms);
             self.note_rewritten(key, fresh_until_ms);
-            self.announce(key, event);
+            self.announce_string(key, event, plain);
             return Ok(());
         }
         let (value, deadline, versioning) = change(None)?;
         self.void_lease(key);
-        self.insert_new(hash, key, value, deadline, versioning);
+        let plain = self.insert_new(hash, key, value, deadline, versioning);
         self.notify(key, event::NEW);
-        self.announce(key, event);
+        self.announce_string(key, event, plain);
         Ok(())
     }
 
@@ -418,26 +420,30 @@ impl<'a> Db<'a> {
         self.keyspace.write_times.then_some(self.keyspace.now_ms)
     }
 
-    /// Stores a value where nothing is.
+    /// Stores a value where nothing is. Gives it back if it is a string that was copied,
+    /// and the entry has nothing else besides.
     #[inline]
-    fn insert_new(
+    fn insert_new<'v>(
         &mut self,
         hash: u64,
         key: &[u8],
-        value: NewValue<'_>,
+        value: NewValue<'v>,
         deadline: Deadline,
         versioning: Versioning,
-    ) {
+    ) -> Option<Value<'v>> {
         let deadline_ms = match deadline {
             Deadline::At(deadline_ms) => Some(deadline_ms),
             Deadline::Keep | Deadline::Never => None,
         };
+        let written = value.borrowed();
         let mut entry = Entry::new(key, value, deadline_ms);
         versioning.apply(&mut entry);
         entry.set_accessed_s(self.access_time());
         entry.set_written(self.written_ms());
         self.keyspace.debts.note_written(entry.freeing_cost());
+        let plain = written.filter(|_| entry.is_plain());
         self.insert(hash, entry);
+        plain
     }
 
     /// What follows when a string was given another value by a command: the new
@@ -730,8 +736,21 @@ impl<'a> Db<'a> {
     /// The same for a change that does not concern all of the key.
     #[inline]
     pub(super) fn announce_in(&mut self, key: &[u8], event: Event, scope: Scope) {
-        self.touch(key);
         self.keyspace.dirty.note(self.index, key, scope);
+        self.announce_noted(key, event);
+    }
+
+    /// The same for a key that has become a string and has nothing else besides; `None`:
+    /// it has, or the string is not at hand.
+    #[inline]
+    fn announce_string(&mut self, key: &[u8], event: Event, plain: Option<Value<'_>>) {
+        self.keyspace.dirty.note_string(self.index, key, plain);
+        self.announce_noted(key, event);
+    }
+
+    #[inline]
+    fn announce_noted(&mut self, key: &[u8], event: Event) {
+        self.touch(key);
         if self.keyspace.changes.are_wanted {
             // What happens by itself is news also to the client whose command it is
             // found by.

@@ -199,6 +199,13 @@ impl Entry {
         self.shape() & Field::Version.flag() != 0
     }
 
+    /// Whether there is nothing but key and value: no deadline, no time of writing, no
+    /// end of freshness, no version.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        !form::has_trailing(self.shape())
+    }
+
     /// The version behind the value's own. Having none is as good as 0.
     pub(crate) fn next_version(&self) -> u64 {
         self.version().unwrap_or(0).saturating_add(1)

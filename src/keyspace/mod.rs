@@ -41,7 +41,7 @@ pub(crate) use changes::Change;
 use changes::Changes;
 pub(crate) use db::{Db, Deadline, KnownHash, PREFETCHED_MAX, Versioning};
 use debts::{Debts, FILING_COST};
-pub(crate) use dirty::{Dirty, Scope, Upheaval};
+pub(crate) use dirty::{Dirty, Noted, Scope, StringRecord, Upheaval};
 pub use entry::Discard;
 pub(crate) use entry::{Entry, EntryRef, NewValue, Value, WrongType};
 use event::Events;

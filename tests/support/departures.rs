@@ -190,7 +190,8 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     (
         "(The journal)",
-        "All changes of one turn of the loop are one group, and each says what a key is then. With \
+        "All changes of one turn of the loop are one group, and each record says what a key is, \
+         not what was done to it. With \
       `appendfsync always` a failing disk does not end the server. While the journal cannot be \
       written, PING is answered. Messages may tell of what is not durable yet. RDB preambles are \
       not read.",

@@ -192,6 +192,12 @@ pub(super) const fn key_offset(shape: u32) -> usize {
     HEADER_BYTES + ((shape & LARGE_KEY) >> 3) as usize
 }
 
+/// Whether there are any trailing fields.
+#[inline]
+pub(super) const fn has_trailing(shape: u32) -> bool {
+    shape & TRAILING != 0
+}
+
 /// Whether that is the shape of one allocation with a key that is not long.
 #[inline]
 pub(super) const fn is_small(shape: u32) -> bool {

@@ -71,6 +71,18 @@ pub(crate) enum NewValue<'a> {
     Object(Box<Object>),
 }
 
+impl<'a> NewValue<'a> {
+    /// The same value as it reads, if it is borrowed, not owned.
+    #[inline]
+    pub(crate) fn borrowed(&self) -> Option<Value<'a>> {
+        match self {
+            NewValue::Int(number) => Some(Value::Int(*number)),
+            NewValue::Bytes(bytes) => Some(Value::Bytes(bytes)),
+            NewValue::Shared(_) | NewValue::Object(_) => None,
+        }
+    }
+}
+
 impl NewValue<'_> {
     /// The kind and the length of the payload for this value.
     pub(super) fn form(&self) -> (Kind, usize) {
