@@ -15,6 +15,10 @@ use crate::protocol::OutBuffer;
 /// what stands in memory twice stays small.
 const GROUP_CHANGES_MAX: usize = 1_024;
 
+/// Groups are given as much room as those had that were taken last, up to so many
+/// bytes.
+const GROUPS_ROOM_MAX: usize = 1 << 20;
+
 /// Fencing tokens that the journal allows to be given before it has to allow more.
 /// What it allows is written when half of them are left, many seconds before the
 /// first of the next is given; so those that come back after a restart are larger
@@ -49,7 +53,12 @@ impl Groups {
     /// Their commands, one group after the other.
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.contiguous();
-        self.bytes.take_bytes(drop)
+        let mut bytes = self.bytes.take_bytes(drop);
+        // Whoever takes them may keep them until they are durable.
+        if bytes.len() < bytes.capacity() / 2 {
+            bytes.shrink_to_fit();
+        }
+        bytes
     }
 
     /// Where in their bytes each of them ends.
@@ -90,6 +99,8 @@ pub(super) struct Journal {
     writer: Writer,
     /// Groups that nobody has taken yet.
     sealed: Groups,
+    /// Bytes of those that were taken last.
+    taken_bytes: usize,
     /// Tokens up to this one may be given.
     tokens_allowed: u64,
     /// The numbers that the databases had when a rewrite was asked for: its new file says
@@ -180,6 +191,9 @@ impl Engine {
         let dirty = std::mem::take(self.keyspace.dirty());
         let groups = &mut self.journal.sealed;
         if self.journal.is_on {
+            if groups.is_empty() {
+                groups.bytes.reserve(self.journal.taken_bytes.min(GROUPS_ROOM_MAX));
+            }
             self.journal.writer.changes(&mut groups.bytes, &mut self.keyspace, &dirty, tokens);
             groups.ends.push(groups.bytes.len());
             let seq = &mut self.server.persistence.sealed_seq;
@@ -211,6 +225,7 @@ impl Engine {
     /// turn, after [`Engine::tick`] and before the outputs are taken.
     pub fn take_groups(&mut self) -> Groups {
         self.seal();
+        self.journal.taken_bytes = self.journal.sealed.len();
         std::mem::take(&mut self.journal.sealed)
     }
 

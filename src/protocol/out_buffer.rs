@@ -85,6 +85,11 @@ impl OutBuffer {
         }
     }
 
+    /// Makes room for bytes that are about to be appended.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Appends bytes.
     #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {

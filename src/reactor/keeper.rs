@@ -30,8 +30,8 @@ use writer::{Reached, Source, Writer};
 
 /// Unless every reply waits for the disk, groups are handed to the writer's thread when
 /// there are so many bytes of them, or after so long: waking a thread in each turn would
-/// cost a tenth of it. If the process is killed, that much more is lost at most.
-const HANDED_BYTES_MIN: usize = 64 << 10;
+/// cost a tenth of it, and few large writes cost less than many. If the process is killed, that much more is lost at most.
+const HANDED_BYTES_MIN: usize = 256 << 10;
 const HANDED_EVERY: Duration = Duration::from_millis(5);
 
 /// How many bytes of a snapshot are synced at once.
