@@ -17,6 +17,11 @@ use crate::persist::{Counted, Journal, OpenError, Opening, Snapshot, SystemDisk}
 /// With `everysec`, the longest time from a sync to the next one.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
+/// With `everysec`, so many written bytes are synced although the second is not over. They
+/// are kept in memory until they are durable; memory that comes back sooner is used
+/// again before the allocator, and the processor's caches, have given it up.
+const SYNC_BYTES: u64 = 8 << 20;
+
 /// With `always` and a slow disk, how much of the time that the last sync has taken is
 /// spent on waiting for more before the next one, if several groups came for that:
 /// clients who have just been answered send their next requests then, and would otherwise
@@ -331,7 +336,10 @@ impl Work {
         self.journal.write();
         let is_time = match self.policy {
             FsyncPolicy::Always => true,
-            FsyncPolicy::EverySec => self.synced_at.elapsed() >= SYNC_EVERY,
+            FsyncPolicy::EverySec => {
+                self.journal.progress().unsynced_bytes >= SYNC_BYTES
+                    || self.synced_at.elapsed() >= SYNC_EVERY
+            }
             FsyncPolicy::No => false,
         };
         if had_fault || (is_time && self.is_unsynced()) {
