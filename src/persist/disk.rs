@@ -5,7 +5,7 @@
 //! [`SimulatedDisk`](super::SimulatedDisk) does.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -17,6 +17,15 @@ pub trait DiskFile: Send {
     /// # Errors
     /// What the disk says; nothing was appended then.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// The same for bytes that stand in several pieces.
+    ///
+    /// # Errors
+    /// What the disk says; nothing was appended then.
+    fn append_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.append(&bytes)
+    }
 
     /// Reads bytes from `offset` on into `into` and answers how many, 0 at the end.
     ///
@@ -178,9 +187,15 @@ impl Disk for SystemDisk {
 
 impl DiskFile for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn append_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            match io::Write::write(self, bytes) {
-                Ok(0) if !bytes.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
+            match self.write_vectored(pieces) {
+                Ok(0) if pieces.iter().any(|piece| !piece.is_empty()) => {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }

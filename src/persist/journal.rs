@@ -2,18 +2,19 @@
 //! be taken again.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::groups::{FileKind, Header, push_sealed, seal};
+use super::groups::{FileKind, Header, SEAL_BYTES, push_sealed, seal};
 use super::home::{Fault, Home};
 use super::manifest::{Manifest, ManifestFile, Role};
 use super::queue::Queue;
 use super::snapshot::{Snapshot, SnapshotWriter};
 
-/// Bytes that are put together for one write. A group that is larger goes to the file
-/// without being copied.
-const FRAME_BYTES: usize = 1024 * 1024;
+/// How many groups, and bytes of them unless a single one is larger, are given to the
+/// system at once. With their seals they are as many pieces as it takes at the most.
+const WRITTEN_GROUPS_MAX: usize = 512;
+const WRITTEN_BYTES_MAX: usize = 1024 * 1024;
 
 /// When a group counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +98,10 @@ pub struct Journal<D: Disk> {
     unlisted: Vec<String>,
     /// When the journal was last told the time.
     now_unix_ms: u64,
-    frame: Vec<u8>,
-    frame_ends: Vec<usize>,
+    /// Of the groups that are being written: their seals, and where these end, counted
+    /// from the first group on.
+    seals: Vec<[u8; SEAL_BYTES]>,
+    sealed_ends: Vec<usize>,
 }
 
 /// What [`Opening`](super::Opening) has found.
@@ -171,8 +174,8 @@ impl<D: Disk> Journal<D> {
             last_base,
             unlisted,
             now_unix_ms,
-            frame: Vec::new(),
-            frame_ends: Vec::new(),
+            seals: Vec::new(),
+            sealed_ends: Vec::new(),
         };
         if !replaces {
             journal.remove_history();
@@ -356,44 +359,43 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Writes what is queued, as much as possible at once.
+    /// Writes what is queued, as much as possible at once. The groups are not copied for
+    /// that: their seals are put between them as they are written.
     fn write_queue(&mut self) -> Result<(), Fault> {
         loop {
-            self.frame.clear();
-            self.frame_ends.clear();
-            let mut large = None;
-            for group in self.queue.unwritten() {
-                if group.len() >= FRAME_BYTES && self.frame.is_empty() {
-                    large = Some(group);
-                    self.frame.extend_from_slice(&seal(self.written, group));
-                    self.frame_ends.push(group.len() + self.frame.len());
+            self.seals.clear();
+            self.sealed_ends.clear();
+            let mut total = 0;
+            for group in self.queue.unwritten().take(WRITTEN_GROUPS_MAX) {
+                if total > 0 && total + group.len() > WRITTEN_BYTES_MAX {
                     break;
                 }
-                if !self.frame.is_empty() && self.frame.len() + group.len() > FRAME_BYTES {
-                    break;
-                }
-                let offset = self.written + self.frame.len() as u64;
-                push_sealed(&mut self.frame, offset, group);
-                self.frame_ends.push(self.frame.len());
+                self.seals.push(seal(self.written + total as u64, group));
+                total += group.len() + SEAL_BYTES;
+                self.sealed_ends.push(total);
             }
-            let Some(&total) = self.frame_ends.last() else { return Ok(()) };
+            if total == 0 {
+                return Ok(());
+            }
+            let sealed = self.queue.unwritten().zip(&self.seals);
+            let mut pieces: Vec<IoSlice<'_>> = sealed
+                .flat_map(|(group, seal)| [IoSlice::new(group), IoSlice::new(seal)])
+                .collect();
+            let mut left = &mut pieces[..];
             self.is_dirty = true;
             let mut done = 0;
             let mut result = Ok(());
-            for piece in [large.unwrap_or_default(), &self.frame] {
-                let mut left = piece;
-                while !left.is_empty() && result.is_ok() {
-                    match self.file.append(left) {
-                        Ok(taken) => {
-                            left = &left[taken..];
-                            done += taken;
-                        }
-                        Err(error) => result = Err(error),
+            while done < total && result.is_ok() {
+                match self.file.append_vectored(left) {
+                    Ok(taken) => {
+                        IoSlice::advance_slices(&mut left, taken);
+                        done += taken;
                     }
+                    Err(error) => result = Err(error),
                 }
             }
-            let groups = self.frame_ends.partition_point(|&end| end <= done);
-            let whole = if groups == 0 { 0 } else { self.frame_ends[groups - 1] };
+            let groups = self.sealed_ends.partition_point(|&end| end <= done);
+            let whole = if groups == 0 { 0 } else { self.sealed_ends[groups - 1] };
             self.queue.advance(groups);
             self.written += whole as u64;
             self.written_seq += groups as u64;

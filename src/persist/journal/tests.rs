@@ -615,7 +615,7 @@ fn a_group_larger_than_a_write_goes_through() {
     let mut life = Life::new();
     life.open().expect("the disk is sound");
     let mut large = Vec::new();
-    push_command(&mut large, &[b"SET", b"k", &vec![b'v'; 3 * FRAME_BYTES]]);
+    push_command(&mut large, &[b"SET", b"k", &vec![b'v'; 3 * WRITTEN_BYTES_MAX]]);
     let mut small = Vec::new();
     push_command(&mut small, &[b"DEL", b"k"]);
     let groups = [&small[..], &large, &small].concat();
