@@ -116,6 +116,17 @@ fn start(builder: Builder) -> Handle {
     builder.start().expect("the server starts")
 }
 
+/// Why a server ends by itself that cannot load what there is.
+fn refusal(builder: Builder) -> String {
+    let server = start(builder);
+    let end = Instant::now() + PATIENCE;
+    while server.is_running() {
+        assert!(Instant::now() < end, "it goes on");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    server.shutdown().expect_err("it has not loaded").to_string()
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a new name");
     for entry in fs::read_dir(from).expect("readable") {
@@ -321,7 +332,14 @@ fn a_torn_end_is_cut_and_kept_aside() {
     server.shutdown().expect("all is written");
     let path = folder.files("incr").pop().expect("there is one");
     let file = OpenOptions::new().write(true).open(&path).expect("it is there");
-    file.set_len(file.metadata().expect("it is open").len() - 3).expect("it can be cut");
+    let len = file.metadata().expect("it is open").len() - 3;
+    file.set_len(len).expect("it can be cut");
+
+    // Unless that is forbidden; then nothing is changed.
+    let error = refusal(folder.journaling("always").option("aof-load-truncated", "no"));
+    assert!(error.contains(&*path.to_string_lossy()), "{error}");
+    assert!(error.contains("is torn at offset"), "{error}");
+    assert_eq!(file.metadata().expect("it is open").len(), len);
     drop(file);
     let server = start(folder.journaling("always"));
     let mut client = Client::loaded(&server);
@@ -343,11 +361,7 @@ fn damage_stops_the_start_with_file_and_offset() {
     let at = bytes.windows(6).position(|part| part == b"second").expect("it is written");
     bytes[at] = b'S';
     fs::write(&path, bytes).expect("it can be written");
-    let server = start(folder.journaling("always"));
-    while server.is_running() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let error = server.shutdown().expect_err("it is damaged").to_string();
+    let error = refusal(folder.journaling("always"));
     assert!(error.contains(&*path.to_string_lossy()), "{error}");
     assert!(error.contains("is damaged at offset"), "{error}");
     assert!(error.contains("tollgate check"), "{error}");

@@ -76,6 +76,15 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The last file ends in a write that was cut off, and is not to be cut there.
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// Offset behind its last whole group.
+        at: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
     /// A file is not whole, and not in the way that a write leaves that was cut off.
     Damaged {
         /// The file.
@@ -107,6 +116,13 @@ impl fmt::Display for OpenError {
             OpenError::Unlisted { path } => write!(
                 f,
                 "{} has something in it, but there is no manifest that lists it",
+                path.display()
+            ),
+            OpenError::Torn { path, at, reason } => write!(
+                f,
+                "{} is torn at offset {at}: {reason} (with aof-load-truncated yes it is cut there, \
+                 and so it is by tollgate check {} --fix)",
+                path.display(),
                 path.display()
             ),
             OpenError::Damaged { path, at, reason, behind } => {
@@ -228,6 +244,12 @@ impl<D: Disk> Opening<D> {
             }
         };
         Ok(self.scanner.as_ref().map(|scanner| scanner.group(&place)))
+    }
+
+    /// What [`Opening::finish`] would cut off, once all groups have been yielded.
+    pub fn torn(&self) -> Option<OpenError> {
+        let (at, reason) = self.torn?;
+        Some(OpenError::Torn { path: self.path().to_path_buf(), at, reason })
     }
 
     fn is_last(&self) -> bool {

@@ -117,6 +117,9 @@ impl Loading {
                 };
             }
             self.is_journal_read = true;
+            if let Some(torn) = opening.torn().filter(|_| !engine.config().aof_load_truncated) {
+                return Err(torn.into());
+            }
         }
         let Some(path) = &self.load else { return Ok(false) };
         if self.scanner.is_none() {
