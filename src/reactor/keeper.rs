@@ -110,6 +110,9 @@ pub(super) struct Keeper {
     copier: Option<Copier>,
     /// How many of them there have been.
     copiers: u64,
+    /// Those whose snapshot was given up and whose threads have not ended. They may
+    /// still write to the file of that name, and remove it at their end.
+    ending: Vec<u64>,
     /// The walk has ended, and its file has not.
     is_walked: bool,
     /// No slice of the walk before then, while clients are served.
@@ -138,6 +141,7 @@ impl Keeper {
             reached: Reached::default(),
             copier: None,
             copiers: 0,
+            ending: Vec::new(),
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
@@ -363,8 +367,11 @@ impl Keeper {
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
             None => {}
         }
-        if let Some((number, result)) = mail.snapshot {
-            self.take_snapshot(number, result, engine);
+        for (number, copied) in mail.snapshots {
+            self.ending.retain(|&ending| ending != number);
+            if let Some(result) = copied {
+                self.take_snapshot(number, result, engine);
+            }
         }
         match mail.rewrite_finished {
             Some(Ok(())) => {
@@ -425,6 +432,11 @@ impl Keeper {
                 }
             }
             SnapshotKind::Save => {
+                if !self.ending.is_empty() {
+                    let why = "the disk is still busy with the one that was given up";
+                    self.fail_snapshot(kind, why, engine);
+                    return;
+                }
                 let path = self.location.dir.join(&engine.config().dbfilename);
                 match create_snapshot(&path, now) {
                     Ok(file) => self.begin_walk(kind, file, engine),
@@ -457,7 +469,10 @@ impl Keeper {
             SnapshotKind::Rewrite => log::error!("the journal was not rewritten: {why}"),
             SnapshotKind::Save => log::error!("the snapshot was not written: {why}"),
         }
-        self.copier.take_if(|copier| copier.kind() == kind);
+        let copier = self.copier.take_if(|copier| copier.kind() == kind);
+        if let Some(copier) = copier.filter(|_| kind == SnapshotKind::Save) {
+            self.ending.push(copier.number());
+        }
         if kind == SnapshotKind::Rewrite
             && let Some(writer) = &self.writer
         {
@@ -517,3 +532,6 @@ fn create_snapshot(path: &Path, now: Now) -> Result<SnapshotWriter<SystemDisk>, 
     SnapshotWriter::create(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
         .map_err(|fault| fault.to_string())
 }
+
+#[cfg(test)]
+mod tests;

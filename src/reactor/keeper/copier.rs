@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use super::mail::Mailbox;
+use super::mail::{Copied, Mailbox};
 use crate::engine::{Groups, SnapshotKind};
-use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
+use crate::persist::{SnapshotWriter, SystemDisk};
 
 /// Slices of the walk that may wait to be written.
 const SLICES_MAX: usize = 8;
@@ -43,9 +43,8 @@ impl Copier {
         let is_starved = Arc::new(AtomicBool::new(false));
         let starved = is_starved.clone();
         let work = move || {
-            if let Some(result) = copy(file, &received, &starved, &mailbox) {
-                mailbox.post(|mail| mail.snapshot = Some((number, result)));
-            }
+            let copied = copy(file, &received, &starved, &mailbox);
+            mailbox.post(|mail| mail.snapshots.push((number, copied)));
         };
         thread::Builder::new().name("tollgate-copy".to_owned()).spawn(work)?;
         Ok(Copier { kind, number, orders, refused: VecDeque::new(), is_starved })
@@ -99,13 +98,12 @@ impl Copier {
     }
 }
 
-/// `None`: nobody wants it any more.
 fn copy(
     mut file: SnapshotWriter<SystemDisk>,
     orders: &Receiver<Order>,
     is_starved: &AtomicBool,
     mailbox: &Mailbox,
-) -> Option<Result<Snapshot, String>> {
+) -> Copied {
     loop {
         let order = orders.recv().ok()?;
         if is_starved.swap(false, Ordering::SeqCst) {

@@ -9,6 +9,10 @@ use mio::Waker;
 use super::writer::Reached;
 use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
 
+/// How a copier's thread has ended: its file is durable or could not be written; `None`:
+/// nobody wanted it any more.
+pub(super) type Copied = Option<Result<Snapshot, String>>;
+
 /// What has happened since the loop last looked.
 #[derive(Default)]
 pub(super) struct Mail {
@@ -20,8 +24,8 @@ pub(super) struct Mail {
     pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
     /// The new base is the journal's, or could not become so.
     pub(super) rewrite_finished: Option<Result<(), String>>,
-    /// The snapshot of the copier with this number is durable, or is given up.
-    pub(super) snapshot: Option<(u64, Result<Snapshot, String>)>,
+    /// What has become of the snapshots of the copiers with these numbers.
+    pub(super) snapshots: Vec<(u64, Copied)>,
 }
 
 /// Where the threads leave it.
@@ -58,8 +62,8 @@ impl Mailbox {
     /// Throws away what a writer's thread that has ended has left.
     pub(super) fn forget_writer(&self) {
         let mut mail = self.lock();
-        let snapshot = mail.snapshot.take();
-        *mail = Mail { snapshot, ..Mail::default() };
+        let snapshots = mem::take(&mut mail.snapshots);
+        *mail = Mail { snapshots, ..Mail::default() };
     }
 
     /// What has been left since this was last called, if anything.
@@ -72,7 +76,7 @@ impl Mailbox {
         Some(mem::replace(&mut *mail, Mail { reached, ..Mail::default() }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mail> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Mail> {
         // Each change is one assignment, so there is nothing half done in it.
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,99 @@
+//! What depends on how far the threads are, which a test through a socket cannot choose.
+
+use std::fs;
+
+use mio::{Poll, Token};
+
+use super::*;
+use crate::engine::{Environment, Peer};
+
+/// The loop's side without a loop.
+struct Kept {
+    keeper: Keeper,
+    engine: Engine,
+    now: Now,
+    dir: PathBuf,
+    _poll: Poll,
+}
+
+const ME: usize = 1;
+
+impl Kept {
+    fn new(name: &str) -> Kept {
+        let dir = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).expect("a new name");
+        let mut config = Config::default();
+        config.set("dir", &dir.to_string_lossy()).expect("an option");
+        let poll = Poll::new().expect("the system has one");
+        let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
+        let files = Files::open(&config, Role::Embedded).expect("there are none");
+        let now = clock::read_both();
+        let mut engine = Engine::new(config, Environment::simulated(1), now);
+        let keeper = Keeper::new(files, Arc::new(waker), &mut engine, now);
+        engine.connect(ME, Peer::in_process(), now);
+        Kept { keeper, engine, now, dir, _poll: poll }
+    }
+
+    fn run(&mut self, request: &str) {
+        self.engine.receive(ME, format!("{request}\r\n").as_bytes(), self.now);
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        self.engine.tick(self.now);
+        self.keeper.turn(&mut self.engine, self.now, true).expect("nothing is to be loaded");
+    }
+
+    fn turn_until(&mut self, done: impl Fn(&Engine) -> bool) {
+        let end = clock::monotonic() + Duration::from_secs(60);
+        while !done(&self.engine) {
+            assert!(clock::monotonic() < end, "it does not come");
+            std::thread::sleep(Duration::from_millis(1));
+            self.turn();
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[test]
+fn a_snapshot_does_not_begin_while_the_last_one_may_still_write_its_file() {
+    let mut kept = Kept::new("keeper-ending");
+    let failures = |engine: &Engine| engine.server().persistence.save.failures;
+    kept.run("SET a 1");
+    // Its thread cannot say that it has ended.
+    let mailbox = kept.keeper.mailbox.clone();
+    let held = mailbox.lock();
+    kept.run("BGSAVE");
+    kept.keeper.fail_snapshot(SnapshotKind::Save, "the test says so", &mut kept.engine);
+    assert_eq!(failures(&kept.engine), 1);
+    kept.run("BGSAVE");
+    assert_eq!(failures(&kept.engine), 2);
+    drop(held);
+    let end = clock::monotonic() + Duration::from_secs(60);
+    while !kept.keeper.ending.is_empty() {
+        assert!(clock::monotonic() < end, "its thread does not end");
+        std::thread::sleep(Duration::from_millis(1));
+        kept.turn();
+    }
+    kept.run("BGSAVE");
+    kept.turn_until(|engine| !engine.server().persistence.save.is_active());
+    assert_eq!(failures(&kept.engine), 0);
+    assert!(kept.dir.join("snapshot.aof").exists());
+}
+
+#[test]
+fn no_end_of_a_snapshot_is_lost_if_two_come_between_two_looks() {
+    let kept = Kept::new("keeper-mail");
+    let mailbox = &kept.keeper.mailbox;
+    mailbox.post(|mail| mail.snapshots.push((1, None)));
+    mailbox.post(|mail| mail.snapshots.push((2, Some(Err("no room".to_owned())))));
+    mailbox.forget_writer();
+    let mail = mailbox.take().expect("there is some");
+    assert_eq!(mail.snapshots, [(1, None), (2, Some(Err("no room".to_owned())))]);
+}
