@@ -86,10 +86,15 @@ impl Runs {
     }
 
     /// When one that is not asked for may be tried again after it has failed, in Unix
-    /// seconds.
+    /// seconds. The pause is twice as long each time: a rewrite that fails late leaves
+    /// another file, so one that always does must not be tried all the time.
     pub(crate) fn retry_s(&self) -> u64 {
         const PAUSE_S: u64 = 5;
-        if self.failures == 0 { 0 } else { self.failed_at_s.saturating_add(PAUSE_S) }
+        const DOUBLED_MAX: u64 = 7;
+        match self.failures {
+            0 => 0,
+            failures => self.failed_at_s.saturating_add(PAUSE_S << (failures - 1).min(DOUBLED_MAX)),
+        }
     }
 
     /// As INFO says how the last one went.
@@ -153,5 +158,25 @@ impl Persistence {
     /// Whether replies have to wait until their changes are durable.
     pub(crate) fn gates_replies(&self, policy: FsyncPolicy) -> bool {
         self.journaling && !self.is_unfounded && policy == FsyncPolicy::Always
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_tried_less_and_less_often() {
+        let mut runs = Runs::default();
+        assert_eq!(runs.retry_s(), 0);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            runs.end(false, 1_000);
+            pauses.push(runs.retry_s() - 1_000);
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 640]);
+        runs.end(true, 2_000);
+        runs.end(false, 3_000);
+        assert_eq!(runs.retry_s(), 3_005);
     }
 }
