@@ -262,7 +262,18 @@ fn a_journal_that_cannot_be_begun_leaves_the_server_without_one() {
     File::create(folder.0.join("appendonlydir")).expect("a file where a directory should be");
     let server = start(folder.builder());
     let mut client = Client::loaded(&server);
-    assert_eq!(client.ask("CONFIG SET appendonly yes"), "+OK");
+    let refused = client.ask("CONFIG SET appendonly yes");
+    let begins = "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to \
+                  turn on AOF: ";
+    assert!(refused.starts_with(begins), "{refused}");
+    let place = folder.0.join("appendonlydir").join("tollgate.lock");
+    assert!(refused.contains(&*place.to_string_lossy()), "{refused}");
+    assert!(refused.contains("Not a directory"), "{refused}");
+    assert_eq!(client.info("aof_enabled"), "0");
+    // Whoever has not asked for it alone is not told.
+    client.send("MULTI\r\nCONFIG SET appendonly yes\r\nEXEC");
+    let lines: Vec<String> = (0..4).map(|_| client.line()).collect();
+    assert_eq!(lines, ["+OK", "+QUEUED", "*1", "+OK"]);
     client.wait_for("aof_enabled", "0");
     client.send("CONFIG GET appendonly");
     let lines: Vec<String> = (0..5).map(|_| client.line()).collect();

@@ -126,9 +126,25 @@ impl Engine {
         self.seal();
     }
 
-    /// There can be no journal after all.
-    pub fn refuse_journal(&mut self) {
+    /// There can be no journal after all. Whoever has asked for it is told why.
+    pub fn refuse_journal(&mut self, why: &str) {
         self.config.appendonly = false;
+        self.server.persistence.beginning.refusal = Some(why.to_owned());
+        self.end_beginning();
+    }
+
+    /// The files are open of the journal that a client has asked for.
+    pub fn journal_begun(&mut self) {
+        self.end_beginning();
+    }
+
+    /// Tells those who wait what has become of it.
+    pub(super) fn end_beginning(&mut self) {
+        let beginning = &mut self.server.persistence.beginning;
+        beginning.is_pending = false;
+        for (key, id) in std::mem::take(&mut beginning.waiters) {
+            self.wake_waiting(key, id);
+        }
     }
 
     /// Keeps no journal any more, and holds nothing back for one.

@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Returns whether the client is still there.
-    fn wake_waiting(&mut self, key: usize, id: u64) -> bool {
+    pub(super) fn wake_waiting(&mut self, key: usize, id: u64) -> bool {
         let is_there = self.clients.get(key).is_some_and(|client| client.id == id);
         if is_there {
             // It may be about to be run anyhow.

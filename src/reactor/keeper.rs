@@ -276,21 +276,17 @@ impl Keeper {
             log::info!("no journal is kept any more");
             return;
         }
-        let opened = Opening::new(SystemDisk, self.location.clone(), now.unix_ms());
-        let started = opened.map_err(KeepError::from).and_then(|opening| {
-            // What its files hold is of another time.
-            self.start_writer(Source::Replaced(Box::new(opening)), engine)
-        });
-        match started {
+        // What its files hold is of another time. They are opened by the thread, for a
+        // disk may take its time.
+        match self.start_writer(Source::Begun(self.location.clone(), now.unix_ms()), engine) {
             Ok(()) => {
                 engine.start_journal();
                 self.is_unfounded = true;
                 self.note_progress(engine);
-                log::info!("a journal is kept from now on");
             }
             Err(why) => {
                 log::error!("no journal can be kept: {why}");
-                engine.refuse_journal();
+                engine.refuse_journal(&why.0);
             }
         }
     }
@@ -347,13 +343,20 @@ impl Keeper {
             self.loads_until_durable = false;
             engine.end_replay(now);
         }
+        if mail.is_begun && self.writer.is_some() {
+            log::info!("a journal is kept from now on");
+            engine.journal_begun();
+        }
         if let Some(why) = mail.failed {
             log::error!("no journal can be kept: {why}");
-            self.writer = None;
+            if let Some(writer) = self.writer.take() {
+                // It says the same once more.
+                let _ = writer.finish();
+            }
             self.end_rewrite(&why, engine);
             self.is_unfounded = false;
             engine.stop_journal();
-            engine.refuse_journal();
+            engine.refuse_journal(&why);
             if self.loads_until_rewritten || self.loads_until_durable {
                 return Err(KeepError(why));
             }

@@ -23,6 +23,8 @@ pub(crate) struct Persistence {
     pub(crate) durable_seq: u64,
     /// The last group that was sealed.
     pub(crate) sealed_seq: u64,
+    /// Of a journal that is begun while the server runs.
+    pub(crate) beginning: Beginning,
     /// A restart would not find the journal yet, because its first rewrite has not
     /// ended: nothing can be durable, and nobody waits for that but who asks to.
     pub(crate) is_unfounded: bool,
@@ -48,6 +50,17 @@ pub(crate) struct Persistence {
     pub(crate) save_waiters: Vec<Waiter>,
     /// Clients that wait for a group to be durable.
     pub(crate) durability_waiters: DurabilityWaiters,
+}
+
+/// What becomes of CONFIG SET appendonly yes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beginning {
+    /// The files are about to be opened.
+    pub(crate) is_pending: bool,
+    /// Why there is no journal after all.
+    pub(crate) refusal: Option<String>,
+    /// Clients that wait for that.
+    pub(crate) waiters: Vec<Waiter>,
 }
 
 /// Walks through the keyspace that write a file: how they have gone.

@@ -18,6 +18,8 @@ pub(super) type Copied = Option<Result<Snapshot, String>>;
 pub(super) struct Mail {
     /// How far the journal is.
     pub(super) reached: Reached,
+    /// The files are open of a journal that was begun while the server runs.
+    pub(super) is_begun: bool,
     /// Why there is no journal, though there was to be one.
     pub(super) failed: Option<String>,
     /// A rewrite has begun or could not.

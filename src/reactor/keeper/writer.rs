@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::mail::{Mail, Mailbox};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
-use crate::persist::{Counted, Journal, OpenError, Opening, Snapshot, SystemDisk};
+use crate::persist::{Counted, Journal, Location, OpenError, Opening, Snapshot, SystemDisk};
 
 /// With `everysec`, the longest time from a sync to the next one.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -61,6 +61,8 @@ pub(super) enum Source {
     Open(Box<Journal<SystemDisk>>),
     /// One of other data than what the files hold, which it is to replace.
     Replaced(Box<Opening<SystemDisk>>),
+    /// The same, and the files are not open yet; with the time, in Unix ms.
+    Begun(Location, u64),
 }
 
 /// The loop's end of the thread. Dropping it ends the thread after everything that
@@ -96,7 +98,7 @@ impl Writer {
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Writer> {
         let (sender, orders) = channel();
-        let work = move || match open(source) {
+        let work = move || match open(source, &mailbox) {
             Ok(journal) => Work {
                 journal,
                 policy,
@@ -192,10 +194,15 @@ impl Drop for Writer {
     }
 }
 
-fn open(source: Source) -> Result<Journal<SystemDisk>, OpenError> {
+fn open(source: Source, mailbox: &Mailbox) -> Result<Journal<SystemDisk>, OpenError> {
     match source {
         Source::Open(journal) => Ok(*journal),
         Source::Replaced(opening) => opening.replace(),
+        Source::Begun(location, unix_ms) => {
+            let journal = Opening::new(SystemDisk, location, unix_ms)?.replace()?;
+            mailbox.post(|mail| mail.is_begun = true);
+            Ok(journal)
+        }
     }
 }
 
