@@ -603,6 +603,48 @@ fn assert_durable(connection: &mut TcpTarget) {
     assert_eq!(durable, Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
 }
 
+#[test]
+fn a_journal_whose_directory_was_removed_is_begun_anew_when_somebody_says_so() {
+    if Subject::chosen() == Subject::Redis {
+        return;
+    }
+    let folder = Folder::new("disk-removed");
+    let dir = folder.path.join("data");
+    fs::create_dir(&dir).expect("a temporary directory");
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    assert_eq!(set(&mut connection, 0), ok());
+    let journal = dir.join("appendonlydir");
+    fs::remove_dir_all(&journal).expect("the test may");
+    let full = write_until_full(&server, 1);
+    assert_misconf(&full.error, "No such file or directory");
+    fs::create_dir(&journal).expect("it is gone");
+    // Its files do not come back by themselves, and the error says what helps.
+    let end = Instant::now() + RECOVERY;
+    let error = loop {
+        let refused = set(&mut connection, 2);
+        let text = String::from_utf8_lossy(refused.text().unwrap_or_default()).into_owned();
+        if text.contains("removed") {
+            break text;
+        }
+        assert!(Instant::now() < end, "{text}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_misconf(&error, "CONFIG SET appendonly no and then yes begins it anew");
+    rewrite(&mut connection, "err");
+
+    let begun = Instant::now();
+    assert_eq!(connection.call(&["CONFIG", "SET", "appendonly", "no"]), ok());
+    assert_eq!(connection.call(&["PING"]), Reply::Simple(b"PONG".to_vec()));
+    // Nobody is kept waiting for a disk that does not work.
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(connection.call(&["CONFIG", "SET", "appendonly", "yes"]), ok());
+    // Its first rewrite is not put off because of one that failed before.
+    assert_durable(&mut connection);
+    drop((server, connection, full));
+    assert_there(&mut start(&dir, Fsync::Always).connect(), 0..2);
+}
+
 /// As a file system does that has found itself damaged: what was open cannot be written
 /// any more either.
 #[test]

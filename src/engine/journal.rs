@@ -122,6 +122,8 @@ impl Engine {
         self.journal.writer = Writer::default();
         self.journal.tokens_allowed = 0;
         self.server.persistence.journaling = true;
+        // Those that failed were another journal's.
+        self.server.persistence.rewrite.forget_failures();
         self.follow_journal();
         self.seal();
     }

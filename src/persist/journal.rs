@@ -15,6 +15,10 @@ use super::snapshot::{Snapshot, SnapshotWriter};
 /// without being copied.
 const FRAME_BYTES: usize = 1024 * 1024;
 
+/// Nothing brings such a file back, and what was in it is still in memory.
+const REMOVED: &str = "a file of the journal has been removed; CONFIG SET appendonly no and then \
+                       yes begins it anew";
+
 /// When a group counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
@@ -296,7 +300,7 @@ impl<D: Disk> Journal<D> {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.give_up_file();
-                let error = io::Error::new(io::ErrorKind::NotFound, "the file has been removed");
+                let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
                 Err(self.file_fault("write", &error))
             }
             Err(error) => Err(self.file_fault("look at", &error)),
@@ -340,7 +344,7 @@ impl<D: Disk> Journal<D> {
         match self.manifest.chain().find(|file| !names.contains(&file.name)) {
             None => Ok(()),
             Some(file) => {
-                let error = io::Error::new(io::ErrorKind::NotFound, "the file has been removed");
+                let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
                 Err(Fault::new("go on without", &self.home.path(&file.name), &error))
             }
         }

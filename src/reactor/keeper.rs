@@ -267,7 +267,7 @@ impl Keeper {
         if let Some(mut writer) = self.writer.take() {
             writer.write(engine.take_groups());
             // Replies that have waited are true after this.
-            if let Err(why) = writer.finish() {
+            if let Err(why) = writer.finish_in_a_hurry() {
                 log::error!("{why}");
             }
             self.end_rewrite("no journal is kept any more", engine);

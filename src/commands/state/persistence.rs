@@ -98,6 +98,11 @@ impl Runs {
         }
     }
 
+    /// From now on it is about another file.
+    pub(crate) fn forget_failures(&mut self) {
+        self.failures = 0;
+    }
+
     /// When one that is not asked for may be tried again after it has failed, in Unix
     /// seconds. The pause is twice as long each time: a rewrite that fails late leaves
     /// another file, so one that always does must not be tried all the time.

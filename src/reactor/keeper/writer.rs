@@ -36,8 +36,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How many orders are taken before what they bring is written.
 const ORDERS_MAX: usize = 4_096;
 
-/// How often a stopping writer tries to write what is left on a disk that fails.
+/// How often a writer tries at its end to write what is left on a disk that fails.
 const LAST_ATTEMPTS: usize = 10;
+/// The same if clients wait for that end.
+const HURRIED_ATTEMPTS: usize = 1;
 
 /// What the thread is told.
 enum Order {
@@ -53,6 +55,8 @@ enum Order {
     FinishRewrite(Snapshot),
     /// There will be none.
     AbandonRewrite,
+    /// Clients will wait for the end.
+    Hurry,
 }
 
 /// What the thread starts with.
@@ -110,6 +114,7 @@ impl Writer {
                 received_bytes: 0,
                 received_groups: 0,
                 told: (0, false),
+                last_attempts: LAST_ATTEMPTS,
             }
             .run(),
             Err(why) => {
@@ -168,6 +173,15 @@ impl Writer {
         self.given_bytes.saturating_sub(reached.done_bytes) as usize
     }
 
+    /// The same as [`Writer::finish`], without patience for a disk that fails.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub(super) fn finish_in_a_hurry(self) -> Result<(), String> {
+        self.order(Order::Hurry);
+        self.finish()
+    }
+
     /// Waits until all that it was given is durable.
     ///
     /// # Errors
@@ -219,6 +233,7 @@ struct Work {
     received_groups: u64,
     /// What the loop was last woken for.
     told: (u64, bool),
+    last_attempts: usize,
 }
 
 impl Work {
@@ -298,6 +313,7 @@ impl Work {
                 self.mailbox.post(|mail| mail.rewrite_finished = Some(finished));
             }
             Order::AbandonRewrite => self.journal.abandon_rewrite(),
+            Order::Hurry => self.last_attempts = HURRIED_ATTEMPTS,
         }
     }
 
@@ -370,7 +386,7 @@ impl Work {
 
     /// Nothing more will come: what there is has to be durable.
     fn end(mut self) -> Result<(), String> {
-        for attempt in 0..LAST_ATTEMPTS {
+        for attempt in 0..self.last_attempts {
             if attempt > 0 {
                 thread::sleep(RETRY_AFTER);
             }
