@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::groups::{FileKind, Header, push_sealed, seal};
+use super::groups::{FileKind, Header, push_sealed, seal, synced_command};
 use super::home::{Fault, Home};
 use super::manifest::{Manifest, ManifestFile, Role};
 use super::queue::Queue;
@@ -73,6 +73,10 @@ pub struct Journal<D: Disk> {
     written: u64,
     /// Bytes of the file that count as durable.
     synced: u64,
+    /// Bytes of the file that have been synced, whatever counts.
+    proven: u64,
+    /// Bytes of the file that need no note of that any more.
+    noted: u64,
     /// The file may have changed since the last sync that succeeded.
     is_dirty: bool,
     /// Part of a group may stand behind the whole ones.
@@ -139,15 +143,17 @@ impl<D: Disk> Journal<D> {
             .filter(|(_, name)| !manifest.files.iter().any(|file| file.name == *name))
             .map(|(_, name)| name)
             .collect();
-        let new = match current {
+        let (new, noted) = match current {
             Some((file, name, bytes)) => {
                 file_bytes.remove(&name);
-                NewFile { file, name, bytes }
+                (NewFile { file, name, bytes }, 0)
             }
             None => {
                 let role = if replaces { Role::History } else { Role::Incr };
                 let new = add_incr(&home, &mut manifest, role, &mut last_incr, now_unix_ms);
-                new.map_err(|unsaved| unsaved.fault)?
+                let new = new.map_err(|unsaved| unsaved.fault)?;
+                let noted = new.bytes;
+                (new, noted)
             }
         };
         let NewFile { file, name, bytes } = new;
@@ -159,6 +165,8 @@ impl<D: Disk> Journal<D> {
             file_name: name,
             written: bytes,
             synced: bytes,
+            proven: bytes,
+            noted,
             is_dirty: false,
             is_ragged: false,
             is_lost: false,
@@ -265,6 +273,13 @@ impl<D: Disk> Journal<D> {
     }
 
     fn try_sync(&mut self) -> Result<(), Fault> {
+        self.sync_all()?;
+        self.note_synced();
+        Ok(())
+    }
+
+    /// Makes everything that is in the file durable, so that another may follow it.
+    fn sync_all(&mut self) -> Result<(), Fault> {
         if self.is_lost {
             return self.recover();
         }
@@ -279,6 +294,7 @@ impl<D: Disk> Journal<D> {
             }
             self.is_dirty = false;
         }
+        self.proven = self.written;
         self.check_name()?;
         self.count_durable();
         Ok(())
@@ -292,6 +308,24 @@ impl<D: Disk> Journal<D> {
         self.queue.release();
         self.synced = self.written;
         self.durable_seq = self.written_seq;
+    }
+
+    /// Writes down how much has been synced, unless more groups are about to bring that along.
+    /// If it cannot be written, less is known after a crash.
+    fn note_synced(&mut self) {
+        if self.noted >= self.proven || self.queue.unwritten_bytes() > 0 {
+            return;
+        }
+        let mut note = Vec::new();
+        push_sealed(&mut note, self.written, &synced_command(self.proven));
+        self.is_dirty = true;
+        if append_all(&mut self.file, &note).is_ok() {
+            self.written += note.len() as u64;
+            self.noted = self.written;
+        } else {
+            self.is_ragged = true;
+            let _ = self.cut_ragged_end();
+        }
     }
 
     /// A file whose name is gone takes everything without a word, and keeps nothing.
@@ -314,6 +348,7 @@ impl<D: Disk> Journal<D> {
         self.written_seq -= self.queue.unsynced_groups();
         self.queue.rewind();
         self.written = self.synced;
+        self.proven = self.proven.min(self.written);
         // At once, although it has to be done again until it is durable: should the
         // process end now, the next one would read, and build upon, what may not be on
         // the disk.
@@ -334,7 +369,7 @@ impl<D: Disk> Journal<D> {
         self.open_next()?;
         self.is_lost = false;
         self.write_queue()?;
-        self.try_sync()
+        self.sync_all()
     }
 
     /// Whether all listed files are still there. To list another one beside them would
@@ -380,7 +415,14 @@ impl<D: Disk> Journal<D> {
                 push_sealed(&mut self.frame, offset, group);
                 self.frame_ends.push(self.frame.len());
             }
-            let Some(&total) = self.frame_ends.last() else { return Ok(()) };
+            let Some(&end) = self.frame_ends.last() else { return Ok(()) };
+            let mut total = end;
+            if self.noted < self.proven {
+                let note = synced_command(self.proven);
+                let before = self.frame.len();
+                push_sealed(&mut self.frame, self.written + end as u64, &note);
+                total += self.frame.len() - before;
+            }
             self.is_dirty = true;
             let mut done = 0;
             let mut result = Ok(());
@@ -397,7 +439,11 @@ impl<D: Disk> Journal<D> {
                 }
             }
             let groups = self.frame_ends.partition_point(|&end| end <= done);
-            let whole = if groups == 0 { 0 } else { self.frame_ends[groups - 1] };
+            let whole = match groups {
+                _ if done == total => total,
+                0 => 0,
+                groups => self.frame_ends[groups - 1],
+            };
             self.queue.advance(groups);
             self.written += whole as u64;
             self.written_seq += groups as u64;
@@ -409,6 +455,7 @@ impl<D: Disk> Journal<D> {
                 return Err(self.file_fault("write", &error));
             }
             debug_assert_eq!(done, total);
+            self.noted = self.noted.max(self.proven);
         }
     }
 
@@ -426,6 +473,7 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(std::mem::replace(&mut self.file_name, new.name), self.written);
         self.file = new.file;
         (self.written, self.synced) = (new.bytes, new.bytes);
+        (self.proven, self.noted) = (new.bytes, new.bytes);
         (self.is_dirty, self.is_ragged) = (false, false);
         self.remove_unlisted();
         Ok(())
@@ -447,7 +495,7 @@ impl<D: Disk> Journal<D> {
         self.now_unix_ms = now_unix_ms;
         // Only the last file may end in a torn group, so this one has to be durable
         // before there is a later one.
-        if let Err(fault) = self.try_sync() {
+        if let Err(fault) = self.sync_all() {
             if self.is_lost {
                 self.fault = Some(fault.clone());
             }

@@ -383,9 +383,11 @@ fn a_journal_has_one_owner() {
 fn a_torn_tail_is_cut_and_kept() {
     let mut life = Life::new();
     life.open().expect("the disk is sound");
-    life.append(4);
+    life.append(3);
     life.write();
     life.sync();
+    life.append(1);
+    life.write();
     life.end_process(SimulatedDisk::kill);
     let path = PathBuf::from("/data/aof/a.aof.1.incr.aof");
     let bytes = life.disk.read(&path).expect("there is a file");
