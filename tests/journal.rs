@@ -638,6 +638,23 @@ fn who_writes_waits_while_too_much_is_not_durable_yet() {
 }
 
 #[test]
+fn info_counts_the_syncs_that_came_late_since_the_counters_were_reset() {
+    let mut sim = journaling(&[("appendfsync", "everysec")]);
+    let late = |sim: &mut Sim, delayed_syncs| {
+        sim.engine.note_journal(JournalProgress { delayed_syncs, ..JournalProgress::default() });
+        sim.info("aof_delayed_fsync")
+    };
+    assert_eq!(late(&mut sim, 0), "0");
+    assert_eq!(late(&mut sim, 3), "3");
+    sim.cli(1, "CONFIG RESETSTAT");
+    assert_eq!(late(&mut sim, 3), "0");
+    assert_eq!(late(&mut sim, 5), "2");
+    sim.engine.stop_journal();
+    sim.engine.start_journal();
+    assert_eq!(late(&mut sim, 1), "1");
+}
+
+#[test]
 fn clients_are_told_that_data_is_being_loaded() {
     let mut sim = Sim::new();
     sim.engine.begin_replay(sim.now);

@@ -78,6 +78,9 @@ pub struct JournalProgress {
     pub current_bytes: u64,
     /// What these were after the last rewrite.
     pub base_bytes: u64,
+    /// How often, with `everysec`, a sync took longer than the second after which the next
+    /// one was due. All that came meanwhile was written after it.
+    pub delayed_syncs: u64,
     /// A restart would not find the journal yet: it begins in the middle, and its first
     /// rewrite has not ended.
     pub is_unfounded: bool,
@@ -159,6 +162,8 @@ impl Engine {
         persistence.is_unfounded = false;
         persistence.fault = None;
         persistence.unsynced_bytes = 0;
+        // The next journal's are counted from the beginning.
+        (persistence.delayed_syncs, persistence.delayed_syncs_reset) = (0, 0);
         persistence.durable_seq = persistence.sealed_seq;
         persistence.written_seq = persistence.sealed_seq;
         self.release();
@@ -258,6 +263,7 @@ impl Engine {
         persistence.unsynced_bytes = progress.unsynced_bytes;
         persistence.current_bytes = progress.current_bytes;
         persistence.base_bytes = progress.base_bytes;
+        persistence.delayed_syncs = progress.delayed_syncs;
         persistence.is_unfounded = progress.is_unfounded;
         if persistence.fault != progress.fault {
             persistence.fault = progress.fault;

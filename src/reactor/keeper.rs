@@ -329,6 +329,7 @@ impl Keeper {
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
+            delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
         });
     }

@@ -36,6 +36,11 @@ pub(crate) struct Persistence {
     pub(crate) current_bytes: u64,
     /// See [`Persistence::current_bytes`].
     pub(crate) base_bytes: u64,
+    /// Syncs that took so long that the next came late, and how many of them were before
+    /// CONFIG RESETSTAT.
+    pub(crate) delayed_syncs: u64,
+    /// See [`Persistence::delayed_syncs`].
+    pub(crate) delayed_syncs_reset: u64,
     /// Of the rewrites of the journal.
     pub(crate) rewrite: Runs,
     /// Of the snapshots that SAVE and BGSAVE write.

@@ -90,6 +90,8 @@ pub(super) struct Reached {
     pub(super) done_bytes: u64,
     pub(super) base_bytes: u64,
     pub(super) current_bytes: u64,
+    /// How often a sync took so long that the next one came late.
+    pub(super) delayed_syncs: u64,
     pub(super) fault: Option<String>,
 }
 
@@ -114,6 +116,7 @@ impl Writer {
                 received_bytes: 0,
                 received_groups: 0,
                 told: (0, false),
+                delayed_syncs: 0,
                 last_attempts: LAST_ATTEMPTS,
             }
             .run(),
@@ -233,6 +236,7 @@ struct Work {
     received_groups: u64,
     /// What the loop was last woken for.
     told: (u64, bool),
+    delayed_syncs: u64,
     last_attempts: usize,
 }
 
@@ -337,6 +341,8 @@ impl Work {
         self.journal.sync();
         self.synced_at = Instant::now();
         self.sync_time = self.synced_at.duration_since(begun_at);
+        let is_late = self.policy == FsyncPolicy::EverySec && self.sync_time > SYNC_EVERY;
+        self.delayed_syncs += u64::from(is_late);
         self.sync_groups = self.journal.progress().durable_seq.saturating_sub(durable_seq);
     }
 
@@ -376,6 +382,7 @@ impl Work {
             done_bytes: self.received_bytes - progress.queued_bytes - progress.unsynced_bytes,
             base_bytes: progress.base_bytes,
             current_bytes: progress.base_bytes + progress.incr_bytes,
+            delayed_syncs: self.delayed_syncs,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
         };
         let now = (progress.durable_seq, self.journal.fault().is_some());
