@@ -109,14 +109,18 @@ impl Runs {
     }
 
     /// When one that is not asked for may be tried again after it has failed, in Unix
-    /// seconds. The pause is twice as long each time: a rewrite that fails late leaves
-    /// another file, so one that always does must not be tried all the time.
-    pub(crate) fn retry_s(&self) -> u64 {
+    /// seconds. The pause is twice as long each time, up to `pause_max_s`: a rewrite that
+    /// fails late leaves another file, so one that always does must not be tried all the
+    /// time.
+    pub(crate) fn retry_s(&self, pause_max_s: u64) -> u64 {
         const PAUSE_S: u64 = 5;
-        const DOUBLED_MAX: u64 = 7;
+        const DOUBLED_MAX: u64 = 16;
         match self.failures {
             0 => 0,
-            failures => self.failed_at_s.saturating_add(PAUSE_S << (failures - 1).min(DOUBLED_MAX)),
+            failures => {
+                let pause_s = PAUSE_S << (failures - 1).min(DOUBLED_MAX);
+                self.failed_at_s.saturating_add(pause_s.min(pause_max_s))
+            }
         }
     }
 
@@ -191,15 +195,16 @@ mod tests {
     #[test]
     fn what_fails_again_and_again_is_tried_less_and_less_often() {
         let mut runs = Runs::default();
-        assert_eq!(runs.retry_s(), 0);
+        assert_eq!(runs.retry_s(600), 0);
         let mut pauses = Vec::new();
         for _ in 0..9 {
             runs.end(false, 1_000);
-            pauses.push(runs.retry_s() - 1_000);
+            pauses.push(runs.retry_s(600) - 1_000);
         }
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 640]);
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(runs.retry_s(20), 1_020);
         runs.end(true, 2_000);
         runs.end(false, 3_000);
-        assert_eq!(runs.retry_s(), 3_005);
+        assert_eq!(runs.retry_s(600), 3_005);
     }
 }
