@@ -336,6 +336,10 @@ impl Keeper {
 
     #[cold]
     fn take_mail(&mut self, mail: Mail, engine: &mut Engine, now: Now) -> Result<(), KeepError> {
+        if mail.has_panicked {
+            let why = "a thread that writes files has panicked: nothing more can be kept";
+            return Err(KeepError(why.to_owned()));
+        }
         self.reached = mail.reached;
         self.note_progress(engine);
         // While the disk fails nothing is changed, so no token is given either.

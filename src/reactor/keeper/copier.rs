@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use super::mail::{Copied, Mailbox};
+use super::mail::{Copied, Mailbox, OnPanic};
 use crate::engine::{Groups, SnapshotKind};
 use crate::persist::{SnapshotWriter, SystemDisk};
 
@@ -42,7 +42,9 @@ impl Copier {
         let (orders, received) = sync_channel(SLICES_MAX);
         let is_starved = Arc::new(AtomicBool::new(false));
         let starved = is_starved.clone();
+        let on_panic = OnPanic(mailbox.clone());
         let work = move || {
+            let _on_panic = on_panic;
             let copied = copy(file, &received, &starved, &mailbox);
             mailbox.post(|mail| mail.snapshots.push((number, copied)));
         };

@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use mio::Waker;
 
@@ -26,8 +27,22 @@ pub(super) struct Mail {
     pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
     /// The new base is the journal's, or could not become so.
     pub(super) rewrite_finished: Option<Result<(), String>>,
+    /// A thread has panicked, whose work nobody does any more.
+    pub(super) has_panicked: bool,
     /// What has become of the snapshots of the copiers with these numbers.
     pub(super) snapshots: Vec<(u64, Copied)>,
+}
+
+/// Kept by a thread as long as it works: if it panics, the loop is told. Nobody would
+/// miss it otherwise, and replies would wait for it for ever.
+pub(super) struct OnPanic(pub(super) Arc<Mailbox>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.post(|mail| mail.has_panicked = true);
+        }
+    }
 }
 
 /// Where the threads leave it.

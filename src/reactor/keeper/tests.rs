@@ -97,3 +97,16 @@ fn no_end_of_a_snapshot_is_lost_if_two_come_between_two_looks() {
     let mail = mailbox.take().expect("there is some");
     assert_eq!(mail.snapshots, [(1, None), (2, Some(Err("no room".to_owned())))]);
 }
+
+#[test]
+fn a_thread_that_panics_ends_the_server() {
+    let mut kept = Kept::new("keeper-panic");
+    let on_panic = mail::OnPanic(kept.keeper.mailbox.clone());
+    let panics = move || {
+        let _on_panic = on_panic;
+        panic!("the test says so");
+    };
+    std::thread::spawn(panics).join().expect_err("it panics");
+    let ended = kept.keeper.turn(&mut kept.engine, kept.now, true);
+    assert!(ended.expect_err("it has heard of it").to_string().contains("has panicked"));
+}

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::mail::{Mail, Mailbox};
+use super::mail::{Mail, Mailbox, OnPanic};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
 use crate::persist::{Counted, Journal, Location, OpenError, Opening, Snapshot, SystemDisk};
@@ -104,7 +104,8 @@ impl Writer {
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Writer> {
         let (sender, orders) = channel();
-        let work = move || match open(source, &mailbox) {
+        let on_panic = OnPanic(mailbox.clone());
+        let work = move || match open(source, &on_panic.0) {
             Ok(journal) => Work {
                 journal,
                 policy,
