@@ -103,6 +103,8 @@ pub struct Journal<D: Disk> {
     /// Files that an unfinished change of the manifest may have listed. They are not
     /// needed, but cannot be removed before another change is durable.
     unlisted: Vec<String>,
+    /// See [`Journal::take_removed`].
+    removed: Vec<D::File>,
     /// When the journal was last told the time.
     now_unix_ms: u64,
     frame: Vec<u8>,
@@ -182,6 +184,7 @@ impl<D: Disk> Journal<D> {
             last_incr,
             last_base,
             unlisted,
+            removed: Vec::new(),
             now_unix_ms,
             frame: Vec::new(),
             frame_ends: Vec::new(),
@@ -575,6 +578,13 @@ impl<D: Disk> Journal<D> {
         }
     }
 
+    /// Files that have been removed since the last call and are still open: their room is
+    /// given back when they are closed, which can take half a second and should be done
+    /// where nobody waits.
+    pub fn take_removed(&mut self) -> Vec<D::File> {
+        std::mem::take(&mut self.removed)
+    }
+
     /// Removes what an earlier change of the manifest may have listed; one has become
     /// durable that does not.
     fn remove_unlisted(&mut self) {
@@ -589,8 +599,8 @@ impl<D: Disk> Journal<D> {
     fn remove_history(&mut self) {
         let is_history = |file: &ManifestFile| file.role == Role::History;
         let history = self.manifest.files.iter().filter(|file| is_history(file));
-        let removed: Vec<String> =
-            history.map(|file| file.name.clone()).filter(|name| self.remove(name)).collect();
+        let mut removed: Vec<String> = history.map(|file| file.name.clone()).collect();
+        removed.retain(|name| self.remove(name));
         if removed.is_empty() {
             return;
         }
@@ -604,9 +614,14 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Removes a file and answers whether it is gone. That it stays costs its bytes.
-    fn remove(&self, name: &str) -> bool {
-        match self.home.disk.remove(&self.home.path(name)) {
-            Ok(()) => true,
+    fn remove(&mut self, name: &str) -> bool {
+        let path = self.home.path(name);
+        let open = self.home.disk.open(&path, false);
+        match self.home.disk.remove(&path) {
+            Ok(()) => {
+                self.removed.extend(open);
+                true
+            }
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use mio::Waker;
@@ -369,7 +370,7 @@ impl Keeper {
         match mail.rewrite_begun {
             // The journal it was for may have been given up meanwhile.
             Some(Ok(file)) if self.writer.is_some() && engine.has_begun_rewrite() => {
-                self.begin_walk(SnapshotKind::Rewrite, file, engine);
+                self.begin_walk(SnapshotKind::Rewrite, move || Ok(file), engine);
             }
             Some(Ok(_)) => {}
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
@@ -410,7 +411,11 @@ impl Keeper {
         let Some(copier) = self.copier.take_if(|copier| copier.number() == number) else {
             // Nobody waits for it any more. A base of its number will never be listed.
             if let Ok(Snapshot { header: Header { kind: FileKind::Base, .. }, path, .. }) = result {
-                let _ = SystemDisk.remove(&path);
+                // That takes as long as it is large.
+                let remove = move || drop(SystemDisk.remove(&path));
+                if let Err(error) = thread::Builder::new().spawn(remove) {
+                    log::warn!("a base that is not needed stays: no thread for it: {error}");
+                }
             }
             return;
         };
@@ -446,10 +451,7 @@ impl Keeper {
                     return;
                 }
                 let path = self.location.dir.join(&engine.config().dbfilename);
-                match create_snapshot(&path, now) {
-                    Ok(file) => self.begin_walk(kind, file, engine),
-                    Err(why) => self.fail_snapshot(kind, &why, engine),
-                }
+                self.begin_walk(kind, move || create_snapshot(&path, now), engine);
             }
         }
     }
@@ -457,11 +459,11 @@ impl Keeper {
     fn begin_walk(
         &mut self,
         kind: SnapshotKind,
-        file: SnapshotWriter<SystemDisk>,
+        open: impl FnOnce() -> Result<SnapshotWriter<SystemDisk>, String> + Send + 'static,
         engine: &mut Engine,
     ) {
         self.copiers += 1;
-        match Copier::start(kind, self.copiers, file, self.mailbox.clone()) {
+        match Copier::start(kind, self.copiers, open, self.mailbox.clone()) {
             Ok(copier) => {
                 self.copier = Some(copier);
                 self.is_walked = false;

@@ -634,3 +634,21 @@ fn a_group_larger_than_a_write_goes_through() {
     assert!(opening.next().expect("it is whole").is_none());
     assert_eq!(opening.loaded_bytes(), opening.total_bytes());
 }
+
+#[test]
+fn what_a_rewrite_has_removed_is_left_open_to_be_closed_elsewhere() {
+    let mut life = Life::new();
+    life.open().expect("the disk is sound");
+    life.append(3);
+    life.write();
+    life.begin_rewrite();
+    life.write_base();
+    life.finish_rewrite();
+    life.begin_rewrite();
+    life.write_base();
+    let journal = life.journal.as_mut().expect("it is open");
+    // The first file, and a base that is not wanted any more.
+    journal.abandon_rewrite();
+    assert_eq!(journal.take_removed().len(), 2);
+    assert_eq!(journal.take_removed().len(), 0);
+}

@@ -33,10 +33,12 @@ pub(super) struct Copier {
 }
 
 impl Copier {
+    /// Starts the thread, which opens the file itself: one that a process has left behind
+    /// is emptied then, and that takes as long as it is large.
     pub(super) fn start(
         kind: SnapshotKind,
         number: u64,
-        file: SnapshotWriter<SystemDisk>,
+        open: impl FnOnce() -> Result<SnapshotWriter<SystemDisk>, String> + Send + 'static,
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Copier> {
         let (orders, received) = sync_channel(SLICES_MAX);
@@ -45,7 +47,10 @@ impl Copier {
         let on_panic = OnPanic(mailbox.clone());
         let work = move || {
             let _on_panic = on_panic;
-            let copied = copy(file, &received, &starved, &mailbox);
+            let copied = match open() {
+                Ok(file) => copy(file, &received, &starved, &mailbox),
+                Err(why) => Some(Err(why)),
+            };
             mailbox.post(|mail| mail.snapshots.push((number, copied)));
         };
         thread::Builder::new().name("tollgate-copy".to_owned()).spawn(work)?;

@@ -3,6 +3,7 @@
 //! The loop hands it groups and goes on. Whatever has come while it was syncing is
 //! written and synced together next, so that a thousand clients share one sync.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -224,6 +225,15 @@ fn open(source: Source, mailbox: &Mailbox) -> Result<Journal<SystemDisk>, OpenEr
     }
 }
 
+/// Closes files that have been removed, which takes as long as they are large: replies
+/// would wait for that.
+fn elsewhere(removed: Vec<File>) {
+    if !removed.is_empty() {
+        // Without a thread they are closed here.
+        let _ = thread::Builder::new().name("tollgate-close".to_owned()).spawn(|| drop(removed));
+    }
+}
+
 struct Work {
     journal: Journal<SystemDisk>,
     policy: FsyncPolicy,
@@ -262,6 +272,7 @@ impl Work {
             }
             self.work();
             self.report();
+            elsewhere(self.journal.take_removed());
         }
         self.end()
     }
