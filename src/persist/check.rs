@@ -177,7 +177,7 @@ fn look_through<D: Disk>(
     let mut count = 0;
     loop {
         let position = scanner.position();
-        match scanner.next().map_err(Fault::of("read", path))? {
+        match scanner.scan().map_err(Fault::of("read", path))? {
             Scanned::Group(group) => {
                 match &mut report.bad {
                     None => {

@@ -116,18 +116,18 @@ pub(super) struct Found<D: Disk> {
     pub(super) home: Home<D>,
     pub(super) manifest: Manifest,
     pub(super) file_bytes: BTreeMap<String, u64>,
-    /// The file to go on with, its name and its length; a new one if there is none.
-    pub(super) current: Option<(D::File, String, u64)>,
+    /// The file to go on with; a new one if there is none.
+    pub(super) current: Option<CurrentFile<D>>,
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
 }
 
-/// A file that has just been listed.
-struct NewFile<D: Disk> {
-    file: D::File,
-    name: String,
-    bytes: u64,
+/// The file that is written, which is listed.
+pub(super) struct CurrentFile<D: Disk> {
+    pub(super) file: D::File,
+    pub(super) name: String,
+    pub(super) bytes: u64,
 }
 
 impl<D: Disk> Journal<D> {
@@ -146,9 +146,9 @@ impl<D: Disk> Journal<D> {
             .map(|(_, name)| name)
             .collect();
         let (new, noted) = match current {
-            Some((file, name, bytes)) => {
-                file_bytes.remove(&name);
-                (NewFile { file, name, bytes }, 0)
+            Some(current) => {
+                file_bytes.remove(&current.name);
+                (current, 0)
             }
             None => {
                 let role = if replaces { Role::History } else { Role::Incr };
@@ -158,7 +158,7 @@ impl<D: Disk> Journal<D> {
                 (new, noted)
             }
         };
-        let NewFile { file, name, bytes } = new;
+        let CurrentFile { file, name, bytes } = new;
         let mut journal = Journal {
             home,
             manifest,
@@ -644,7 +644,7 @@ fn add_incr<D: Disk>(
     role: Role,
     last_incr: &mut u64,
     now_unix_ms: u64,
-) -> Result<NewFile<D>, NotAdded> {
+) -> Result<CurrentFile<D>, NotAdded> {
     let sequence = *last_incr + 1;
     let name = home.location.name_of(Role::Incr, sequence);
     let path = home.path(&name);
@@ -674,7 +674,7 @@ fn add_incr<D: Disk>(
         return Err(NotAdded { fault: unsaved.fault, name: Some(name) });
     }
     *last_incr = sequence;
-    Ok(NewFile { file, name, bytes: bytes.len() as u64 })
+    Ok(CurrentFile { file, name, bytes: bytes.len() as u64 })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::home::{Fault, Home, LOCK_NAME, Location};
-use super::journal::{Found, Journal};
+use super::journal::{CurrentFile, Found, Journal};
 use super::manifest::{Manifest, ManifestError, Role};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
 
@@ -138,7 +138,14 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A journal that is being loaded: [`Opening::next`] yields its groups, and when there
+/// What has become of the last file.
+struct LastFile<D: Disk> {
+    /// It, if it can be gone on with.
+    current: Option<CurrentFile<D>>,
+    cut_tail: Option<CutTail>,
+}
+
+/// A journal that is being loaded: [`Opening::next_group`] yields its groups, and when there
 /// are no more, [`Opening::finish`] makes it one that can be written.
 pub struct Opening<D: Disk> {
     home: Home<D>,
@@ -227,8 +234,7 @@ impl<D: Disk> Opening<D> {
     /// # Errors
     /// [`OpenError::Disk`], after which it can be asked again, and
     /// [`OpenError::Damaged`].
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<Option<Group<'_>>, OpenError> {
+    pub fn next_group(&mut self) -> Result<Option<Group<'_>>, OpenError> {
         let place = loop {
             if self.scanner.is_none() {
                 if self.index == self.files.len() {
@@ -334,8 +340,8 @@ impl<D: Disk> Opening<D> {
     /// # Errors
     /// See [`OpenError`].
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
-        while self.next()?.is_some() {}
-        let (current, cut_tail) = self.ready_last_file()?;
+        while self.next_group()?.is_some() {}
+        let LastFile { current, cut_tail } = self.ready_last_file()?;
         for file in &self.files {
             // What the last process has written and not synced is about to be built
             // upon. That need not be in the last file only, see `is_end`.
@@ -380,13 +386,11 @@ impl<D: Disk> Opening<D> {
     }
 
     /// Cuts the last file if it is torn, and opens it if it can be gone on with.
-    #[allow(clippy::type_complexity)]
-    fn ready_last_file(
-        &mut self,
-    ) -> Result<(Option<(D::File, String, u64)>, Option<CutTail>), OpenError> {
-        let Some(last) = self.files.last_mut() else { return Ok((None, None)) };
+    fn ready_last_file(&mut self) -> Result<LastFile<D>, OpenError> {
+        let none = LastFile { current: None, cut_tail: None };
+        let Some(last) = self.files.last_mut() else { return Ok(none) };
         if last.role != Role::Incr || (self.torn.is_none() && !self.is_last_ours) {
-            return Ok((None, None));
+            return Ok(none);
         }
         let path = &last.path;
         let opened = self.home.disk.open(path, true);
@@ -400,7 +404,9 @@ impl<D: Disk> Opening<D> {
             cut_tail = Some(CutTail { path: path.clone(), at, bytes, reason, kept });
         }
         let is_usable = self.is_last_ours && last.bytes > 0;
-        Ok((is_usable.then(|| (file, last.name.clone(), last.bytes)), cut_tail))
+        let current =
+            is_usable.then(|| CurrentFile { file, name: last.name.clone(), bytes: last.bytes });
+        Ok(LastFile { current, cut_tail })
     }
 }
 

@@ -80,7 +80,7 @@ pub enum End {
     },
 }
 
-/// What [`Scanner::next`] has found.
+/// What [`Scanner::scan`] has found.
 #[derive(Clone, Copy, Debug)]
 pub enum Scanned<'a> {
     /// The next group.
@@ -202,9 +202,8 @@ impl<F: DiskFile> Scanner<F> {
     ///
     /// # Errors
     /// What the disk says. The scanner can be asked again.
-    #[allow(clippy::should_implement_trait)]
     #[inline]
-    pub fn next(&mut self) -> io::Result<Scanned<'_>> {
+    pub fn scan(&mut self) -> io::Result<Scanned<'_>> {
         Ok(match self.step()? {
             Step::Group(place) => Scanned::Group(self.group(&place)),
             Step::End(end) => Scanned::End(end),

@@ -101,7 +101,7 @@ fn scan_from(bytes: &[u8], written: &Written, piece: usize, from: usize) -> (usi
     }
     let mut count = from;
     loop {
-        match scanner.next().expect("it can be read") {
+        match scanner.scan().expect("it can be read") {
             Scanned::Group(group) => {
                 assert_eq!(group.commands, written.groups[count], "group {count}");
                 assert_eq!(group.offset + group.bytes, written.ends[count]);
@@ -345,7 +345,7 @@ fn whatever_is_done_to_a_file_only_what_was_written_is_read() {
         let mut last = None;
         let mut is_behind = false;
         loop {
-            match scanner.next().expect("it can be read") {
+            match scanner.scan().expect("it can be read") {
                 Scanned::Group(group) => {
                     let behind = group.offset + group.bytes;
                     let index = written.ends.binary_search(&behind).expect("one ended there");
@@ -377,7 +377,7 @@ fn no_bytes_make_it_panic() {
         let bytes = (0..rng.usize(..30)).map(|_| words[rng.usize(..words.len())]);
         let bytes: Vec<u8> = bytes.collect::<Vec<_>>().concat();
         let mut scanner = scanner_of(&bytes, 0);
-        while let Scanned::Group(group) = scanner.next().expect("it can be read") {
+        while let Scanned::Group(group) = scanner.scan().expect("it can be read") {
             let mut rest = group.commands;
             let mut reader = CommandReader::default();
             while reader.next(&mut rest).is_some() {}
@@ -410,7 +410,7 @@ fn foreign(bytes: &[u8]) -> (Vec<Vec<String>>, End) {
     let mut reader = CommandReader::default();
     let mut groups = Vec::new();
     loop {
-        match scanner.next().expect("it can be read") {
+        match scanner.scan().expect("it can be read") {
             Scanned::Group(group) => {
                 let mut rest = group.commands;
                 let mut commands = Vec::new();
