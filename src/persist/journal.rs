@@ -286,6 +286,7 @@ impl<D: Disk> Journal<D> {
         if self.is_lost {
             return self.recover();
         }
+        self.cut_ragged_end()?;
         if self.is_dirty {
             if let Err(error) = self.file.sync_data() {
                 // Where groups count when they are written none is left to be written

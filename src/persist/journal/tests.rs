@@ -626,3 +626,19 @@ fn what_a_rewrite_has_removed_is_left_open_to_be_closed_elsewhere() {
     assert_eq!(journal.take_removed().len(), 2);
     assert_eq!(journal.take_removed().len(), 0);
 }
+
+#[test]
+fn half_a_note_is_cut_before_another_file_follows() {
+    let mut life = Life::begun();
+    life.put(2);
+    // The sync and a piece of the note succeed; the rest of it and its removal do not.
+    let next = life.disk.counts().operations;
+    let operations = next + 2..next + 4;
+    life.disk.set_faults(Faults { operations, append_bytes_max: Some(10), ..Faults::default() });
+    assert!(life.sync(), "what it is about is durable");
+    life.disk.set_faults(Faults::default());
+    life.begin_rewrite();
+    life.keep(2);
+    life.end_process(SimulatedDisk::kill);
+    assert_eq!(life.open(), Ok(None));
+}
