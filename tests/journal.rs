@@ -603,6 +603,42 @@ fn who_writes_waits_while_too_much_is_not_durable_yet() {
 }
 
 #[test]
+fn who_begins_a_journal_is_answered_when_it_is_known_whether_there_can_be_one() {
+    let mut sim = Sim::new();
+    let begin = "CONFIG SET appendonly yes";
+    assert_eq!((sim.cli(1, begin), sim.cli(2, begin)), (String::new(), String::new()));
+    sim.advance_ms(10 * sim.engine.config().max_wait_ms);
+    assert_eq!(sim.take_replies(1), "", "however long that takes");
+    sim.engine.start_journal();
+    sim.engine.journal_begun();
+    sim.turn();
+    assert_eq!((sim.take_replies(1), sim.take_replies(2)), ("OK".to_owned(), "OK".to_owned()));
+    assert_eq!(sim.cli(1, begin), "OK", "it is kept already");
+
+    sim.engine.stop_journal();
+    assert_eq!(sim.cli(1, "CONFIG SET appendonly no"), "OK");
+    assert_eq!(sim.cli(1, begin), "");
+    sim.engine.refuse_journal("no room");
+    sim.turn();
+    assert!(sim.take_replies(1).ends_with("Unable to turn on AOF: no room"));
+    assert!(sim.cli(1, "CONFIG GET appendonly").ends_with("\"no\""));
+
+    // Somebody has thought better of it, or of waiting.
+    assert_eq!(sim.cli(1, begin), "");
+    assert_eq!(sim.cli(2, "CONFIG SET appendonly no"), "OK");
+    sim.turn();
+    assert_eq!(sim.take_replies(1), "OK");
+    assert_eq!(sim.cli(1, begin), "");
+    let id = sim
+        .cli(2, "CLIENT LIST")
+        .split_once("id=")
+        .map(|(_, rest)| rest.split(' ').next().expect("a number").to_owned());
+    let id = id.expect("the first client is listed");
+    assert_eq!(sim.cli(2, &format!("CLIENT UNBLOCK {id} ERROR")), "(integer) 1");
+    assert!(sim.take_replies(1).starts_with("(error) UNBLOCKED"));
+}
+
+#[test]
 fn info_counts_the_syncs_that_came_late_since_the_counters_were_reset() {
     let mut sim = journaling(&[("appendfsync", "everysec")]);
     let late = |sim: &mut Sim, delayed_syncs| {
