@@ -138,6 +138,12 @@ impl Engine {
         self.end_beginning();
     }
 
+    /// Whether clients wait to hear that a journal has begun, or that there is none.
+    #[inline]
+    pub fn awaits_journal(&self) -> bool {
+        self.server.persistence.beginning.is_pending
+    }
+
     /// The files are open of the journal that a client has asked for.
     pub fn journal_begun(&mut self) {
         self.end_beginning();

@@ -107,7 +107,12 @@ pub(super) struct Keeper {
     mailbox: Arc<Mailbox>,
     loading: Option<Loading>,
     writer: Option<Writer>,
+    /// The one that was kept until CONFIG SET appendonly no, while it ends. Replies that
+    /// wait are true after that.
+    ending_writer: Option<Writer>,
     reached: Reached,
+    /// The journal's thread is opening its files.
+    is_opening: bool,
     copier: Option<Copier>,
     /// How many of them there have been.
     copiers: u64,
@@ -139,7 +144,9 @@ impl Keeper {
             mailbox: Arc::new(Mailbox::new(waker)),
             loading,
             writer: None,
+            ending_writer: None,
             reached: Reached::default(),
+            is_opening: false,
             copier: None,
             copiers: 0,
             ending: Vec::new(),
@@ -173,8 +180,15 @@ impl Keeper {
             self.load(engine)?;
             return Ok(true);
         }
-        if self.writer.is_some() != engine.config().appendonly && !self.loads_until_rewritten {
+        if self.writer.is_some() != engine.config().appendonly
+            && !self.loads_until_rewritten
+            && self.ending_writer.is_none()
+        {
             self.follow_option(engine, now);
+        }
+        // It may have been kept all along, if somebody has changed his mind at once.
+        if engine.awaits_journal() && self.writer.is_some() && !self.is_opening {
+            engine.journal_begun();
         }
         if let Some(kind) = engine.take_snapshot_request() {
             self.begin_snapshot(kind, engine, now);
@@ -206,6 +220,9 @@ impl Keeper {
     /// It is not.
     pub(super) fn finish(mut self, engine: &mut Engine) -> Result<(), KeepError> {
         let is_unfounded = self.is_unfounded;
+        if let Some(writer) = self.ending_writer.take() {
+            return writer.finish().map_err(KeepError);
+        }
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         let groups = engine.take_groups();
         if !groups.is_empty() {
@@ -267,14 +284,10 @@ impl Keeper {
     fn follow_option(&mut self, engine: &mut Engine, now: Now) {
         if let Some(mut writer) = self.writer.take() {
             writer.write(engine.take_groups());
-            // Replies that have waited are true after this.
-            if let Err(why) = writer.finish_in_a_hurry() {
-                log::error!("{why}");
-            }
+            writer.end();
+            self.is_opening = false;
+            self.ending_writer = Some(writer);
             self.end_rewrite("no journal is kept any more", engine);
-            self.is_unfounded = false;
-            engine.stop_journal();
-            log::info!("no journal is kept any more");
             return;
         }
         // What its files hold is of another time. They are opened by the thread, for a
@@ -282,6 +295,7 @@ impl Keeper {
         match self.start_writer(Source::Begun(self.location.clone(), now.unix_ms()), engine) {
             Ok(()) => {
                 engine.start_journal();
+                self.is_opening = true;
                 self.is_unfounded = true;
                 self.note_progress(engine);
             }
@@ -351,9 +365,10 @@ impl Keeper {
         }
         if mail.is_begun && self.writer.is_some() {
             log::info!("a journal is kept from now on");
-            engine.journal_begun();
+            self.is_opening = false;
         }
         if let Some(why) = mail.failed {
+            self.is_opening = false;
             log::error!("no journal can be kept: {why}");
             if let Some(writer) = self.writer.take() {
                 // It says the same once more.
@@ -367,12 +382,15 @@ impl Keeper {
                 return Err(KeepError(why));
             }
         }
-        match mail.rewrite_begun {
-            // The journal it was for may have been given up meanwhile.
-            Some(Ok(file)) if self.writer.is_some() && engine.has_begun_rewrite() => {
+        if let Some(result) = mail.ended.filter(|_| self.ending_writer.is_some()) {
+            self.end_journal(result, engine);
+        }
+        // The journal it was for may have been given up meanwhile, and its rewrite with it.
+        let is_rewriting = self.writer.is_some() && engine.has_begun_rewrite();
+        match mail.rewrite_begun.filter(|_| is_rewriting) {
+            Some(Ok(file)) => {
                 self.begin_walk(SnapshotKind::Rewrite, move || Ok(file), engine);
             }
-            Some(Ok(_)) => {}
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
             None => {}
         }
@@ -382,7 +400,7 @@ impl Keeper {
                 self.take_snapshot(number, result, engine);
             }
         }
-        match mail.rewrite_finished {
+        match mail.rewrite_finished.filter(|_| is_rewriting) {
             Some(Ok(())) => {
                 log::info!("rewrote the journal: {} bytes", self.reached.current_bytes);
                 engine.note_snapshot(SnapshotKind::Rewrite, true);
@@ -398,6 +416,18 @@ impl Keeper {
             None => {}
         }
         Ok(())
+    }
+
+    /// The thread has ended that was told to.
+    fn end_journal(&mut self, result: Result<(), String>, engine: &mut Engine) {
+        // It is told here what it has said already.
+        drop(self.ending_writer.take().map(Writer::finish));
+        if let Err(why) = result {
+            log::error!("{why}");
+        }
+        self.is_unfounded = false;
+        engine.stop_journal();
+        log::info!("no journal is kept any more");
     }
 
     // Snapshots

@@ -27,6 +27,8 @@ pub(super) struct Mail {
     pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
     /// The new base is the journal's, or could not become so.
     pub(super) rewrite_finished: Option<Result<(), String>>,
+    /// The journal's thread has ended, and whether all that it was given is durable.
+    pub(super) ended: Option<Result<(), String>>,
     /// A thread has panicked, whose work nobody does any more.
     pub(super) has_panicked: bool,
     /// What has become of the snapshots of the copiers with these numbers.

@@ -87,6 +87,62 @@ fn a_snapshot_does_not_begin_while_the_last_one_may_still_write_its_file() {
     assert!(kept.dir.join("snapshot.aof").exists());
 }
 
+/// A journal's thread that cannot tell what it has done, for a while.
+fn held(kept: &Kept, time: Duration) -> std::thread::JoinHandle<()> {
+    let mailbox = kept.keeper.mailbox.clone();
+    let (sender, is_held) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let held = mailbox.lock();
+        sender.send(()).expect("somebody waits for it");
+        std::thread::sleep(time);
+        drop(held);
+    });
+    is_held.recv().expect("it says so");
+    thread
+}
+
+#[test]
+fn the_loop_does_not_wait_for_a_journal_that_ends() {
+    let mut kept = Kept::new("keeper-end");
+    let journaling = |engine: &Engine| engine.server().persistence.journaling;
+    let is_founded = |engine: &Engine| !engine.server().persistence.is_unfounded;
+    kept.run("CONFIG SET appendonly yes appendfsync always");
+    kept.turn_until(is_founded);
+    kept.run("SET a 1");
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    // Nothing more is to come of that.
+    std::thread::sleep(Duration::from_millis(100));
+    kept.turn();
+    let thread = held(&kept, Duration::from_secs(2));
+    let begun_at = clock::monotonic();
+    kept.run("SET b 1");
+    kept.run("CONFIG SET appendonly no");
+    kept.run("SET c 1");
+    assert!(kept.engine.is_holding_replies(), "what they say is not durable yet");
+    assert!(clock::monotonic() - begun_at < Duration::from_millis(1_500));
+    // Another one has to wait until the files are free.
+    kept.run("CONFIG SET appendonly yes");
+    assert!(kept.keeper.ending_writer.is_some());
+    thread.join().expect("it does not panic");
+    kept.turn_until(|engine| !engine.awaits_journal());
+    kept.turn_until(is_founded);
+    assert!(journaling(&kept.engine) && !kept.engine.is_holding_replies());
+    kept.run("CONFIG SET appendonly no");
+    kept.turn_until(|engine| !journaling(engine));
+}
+
+#[test]
+fn a_journal_that_is_ended_and_begun_in_one_turn_goes_on() {
+    let mut kept = Kept::new("keeper-again");
+    kept.run("CONFIG SET appendonly yes");
+    kept.turn_until(|engine| !engine.awaits_journal());
+    kept.run("CONFIG SET appendonly no\r\nCONFIG SET appendonly yes");
+    assert!(!kept.engine.awaits_journal());
+    kept.turn();
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    assert_eq!(replies, "+OK\r\n".repeat(3));
+}
+
 #[test]
 fn no_end_of_a_snapshot_is_lost_if_two_come_between_two_looks() {
     let kept = Kept::new("keeper-mail");

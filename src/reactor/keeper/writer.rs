@@ -106,7 +106,7 @@ impl Writer {
     ) -> io::Result<Writer> {
         let (sender, orders) = channel();
         let on_panic = OnPanic(mailbox.clone());
-        let work = move || match open(source, &on_panic.0) {
+        let run = move || match open(source, &mailbox) {
             Ok(journal) => Work {
                 journal,
                 policy,
@@ -126,6 +126,12 @@ impl Writer {
                 mailbox.post(|mail| mail.failed = Some(why.to_string()));
                 Err(why.to_string())
             }
+        };
+        let work = move || {
+            let result = run();
+            let ended = result.clone();
+            on_panic.0.post(|mail| mail.ended = Some(ended));
+            result
         };
         let thread = thread::Builder::new().name("tollgate-aof".to_owned()).spawn(work)?;
         let orders = Some(sender);
@@ -178,13 +184,11 @@ impl Writer {
         self.given_bytes.saturating_sub(reached.done_bytes) as usize
     }
 
-    /// The same as [`Writer::finish`], without patience for a disk that fails.
-    ///
-    /// # Errors
-    /// Likewise.
-    pub(super) fn finish_in_a_hurry(self) -> Result<(), String> {
+    /// Lets the thread end when all that it was given is durable, without patience for a
+    /// disk that fails. It says so by mail.
+    pub(super) fn end(&mut self) {
         self.order(Order::Hurry);
-        self.finish()
+        self.orders = None;
     }
 
     /// Waits until all that it was given is durable.
