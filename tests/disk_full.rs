@@ -36,6 +36,7 @@ const BALLAST_BYTES: usize = 2 * 1024 * 1024;
 /// A small disk of its own, in memory or in a file; gone when the test is.
 struct Disk {
     folder: Folder,
+    is_mounted: bool,
 }
 
 impl Disk {
@@ -54,7 +55,7 @@ impl Disk {
     }
 
     fn mounted(name: &str, has_image: bool) -> Option<Disk> {
-        let disk = Disk { folder: Folder::new(name) };
+        let mut disk = Disk { folder: Folder::new(name), is_mounted: false };
         fs::create_dir(disk.path()).expect("a temporary directory");
         let mounted = if has_image {
             disk.make_image().and_then(|()| disk.mount_again())
@@ -62,7 +63,10 @@ impl Disk {
             disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={DISK}"), "tmpfs"])
         };
         match mounted {
-            Ok(()) => Some(disk),
+            Ok(()) => {
+                disk.is_mounted = true;
+                Some(disk)
+            }
             Err(error) => {
                 program::skip(&format!("no disk of a test's own: {error}"));
                 None
@@ -130,6 +134,9 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        if !self.is_mounted {
+            return;
+        }
         // Lazily: a server that is about to be killed may still have files open.
         if let Err(error) = self.run("umount", &["--lazy"]) {
             eprintln!("{} stays mounted: {error}", self.path().display());
