@@ -447,6 +447,20 @@ fn what_tells_of_all_keys_waits_for_all_changes() {
 }
 
 #[test]
+fn what_a_counter_has_in_holds_is_told_when_that_is_durable() {
+    let mut sim = journaling(&[("appendfsync", "always")]);
+    sim.cli(1, "SET s 10");
+    sim.cli(1, "STOCK.HOLD h PX 100000 s 3");
+    sim.disk_is_stuck = true;
+    // The counter itself does not change with that.
+    sim.cli(1, "STOCK.CONFIRM h");
+    assert_eq!(sim.cli(2, "STOCK.INFO s"), "");
+    sim.note_durable(sim.journal.len() as u64);
+    sim.turn();
+    assert!(sim.take_replies(2).contains("\"held\"\n4) (integer) 0"));
+}
+
+#[test]
 fn a_change_without_a_reply_holds_back_the_next_one() {
     let mut sim = journaling(&[("appendfsync", "always")]);
     sim.disk_is_stuck = true;
