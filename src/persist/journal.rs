@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::groups::{FileKind, Header, push_sealed, seal, synced_command};
+use super::groups::{FileKind, Header, push_sealed, seal};
 use super::home::{Fault, Home};
 use super::manifest::{Manifest, ManifestFile, Role};
 use super::queue::Queue;
@@ -267,6 +267,11 @@ impl<D: Disk> Journal<D> {
             return self.recover();
         }
         self.cut_ragged_end()?;
+        if self.queue.unwritten_bytes() > 0 {
+            // Of what was there at the start.
+            self.note_synced();
+            self.cut_ragged_end()?;
+        }
         self.write_queue()?;
         if self.counted == Counted::Written {
             self.check_name()?;
@@ -314,14 +319,14 @@ impl<D: Disk> Journal<D> {
         self.durable_seq = self.written_seq;
     }
 
-    /// Writes down how much has been synced, unless more groups are about to bring that along.
+    /// Writes down how much has been synced, if that is not written down already.
     /// If it cannot be written, less is known after a crash.
     fn note_synced(&mut self) {
-        if self.noted >= self.proven || self.queue.unwritten_bytes() > 0 {
+        if self.noted >= self.proven {
             return;
         }
         let mut note = Vec::new();
-        push_sealed(&mut note, self.written, &synced_command(self.proven));
+        push_sealed(&mut note, self.written, &super::groups::synced_command(self.proven));
         self.is_dirty = true;
         if append_all(&mut self.file, &note).is_ok() {
             self.written += note.len() as u64;
@@ -419,14 +424,7 @@ impl<D: Disk> Journal<D> {
                 push_sealed(&mut self.frame, offset, group);
                 self.frame_ends.push(self.frame.len());
             }
-            let Some(&end) = self.frame_ends.last() else { return Ok(()) };
-            let mut total = end;
-            if self.noted < self.proven {
-                let note = synced_command(self.proven);
-                let before = self.frame.len();
-                push_sealed(&mut self.frame, self.written + end as u64, &note);
-                total += self.frame.len() - before;
-            }
+            let Some(&total) = self.frame_ends.last() else { return Ok(()) };
             self.is_dirty = true;
             let mut done = 0;
             let mut result = Ok(());
@@ -443,11 +441,7 @@ impl<D: Disk> Journal<D> {
                 }
             }
             let groups = self.frame_ends.partition_point(|&end| end <= done);
-            let whole = match groups {
-                _ if done == total => total,
-                0 => 0,
-                groups => self.frame_ends[groups - 1],
-            };
+            let whole = if groups == 0 { 0 } else { self.frame_ends[groups - 1] };
             self.queue.advance(groups);
             self.written += whole as u64;
             self.written_seq += groups as u64;
@@ -459,7 +453,6 @@ impl<D: Disk> Journal<D> {
                 return Err(self.file_fault("write", &error));
             }
             debug_assert_eq!(done, total);
-            self.noted = self.noted.max(self.proven);
         }
     }
 
