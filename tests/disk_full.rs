@@ -8,6 +8,7 @@ mod support;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -24,13 +25,18 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// Longer than any file here takes to fill the disk.
 const WRITES_MAX: usize = 100_000;
 
+const NO_SPACE: &str = "No space left on device";
+const READ_ONLY: &str = "Read-only file system";
+
 const DISK: &str = "4m";
 const LARGER_DISK: &str = "64m";
+const IMAGE_BYTES: u64 = 16 << 20;
 const BALLAST_BYTES: usize = 2 * 1024 * 1024;
 
-/// A small disk of its own, in memory; gone when the test is.
+/// A small disk of its own, in memory or in a file; gone when the test is.
 struct Disk {
     folder: Folder,
+    is_mounted: bool,
 }
 
 impl Disk {
@@ -40,16 +46,58 @@ impl Disk {
     ///
     /// There, if the variable `CI` is set.
     fn mount(name: &str) -> Option<Disk> {
-        let folder = Folder::new(name);
-        let disk = Disk { folder };
+        Disk::mounted(name, false)
+    }
+
+    /// The same with a file system that can fail as one on a real disk does.
+    fn mount_image(name: &str) -> Option<Disk> {
+        Disk::mounted(name, true)
+    }
+
+    fn mounted(name: &str, has_image: bool) -> Option<Disk> {
+        let mut disk = Disk { folder: Folder::new(name), is_mounted: false };
         fs::create_dir(disk.path()).expect("a temporary directory");
-        match disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={DISK}"), "tmpfs"]) {
-            Ok(()) => Some(disk),
+        let mounted = if has_image {
+            disk.make_image().and_then(|()| disk.mount_again())
+        } else {
+            disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={DISK}"), "tmpfs"])
+        };
+        match mounted {
+            Ok(()) => {
+                disk.is_mounted = true;
+                Some(disk)
+            }
             Err(error) => {
                 program::skip(&format!("no disk of a test's own: {error}"));
                 None
             }
         }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path.join("image")
+    }
+
+    fn make_image(&self) -> io::Result<()> {
+        fs::File::create(self.image())?.set_len(IMAGE_BYTES)?;
+        let made = Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(self.image()).output()?;
+        if made.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(String::from_utf8_lossy(&made.stderr).trim().to_owned()))
+    }
+
+    fn mount_again(&self) -> io::Result<()> {
+        self.run("mount", &["-o", "loop", &self.image().to_string_lossy()])
+    }
+
+    /// What an administrator does after a file system has given itself up.
+    fn repair(&self) {
+        self.run("umount", &[]).expect("nobody uses it any more");
+        let checked = Command::new("e2fsck").arg("-fy").arg(self.image()).output();
+        let code = checked.expect("it came with mke2fs").status.code();
+        assert!(matches!(code, Some(0 | 1)), "the file system is not repaired: {code:?}");
+        self.mount_again().expect("it was mounted before");
     }
 
     fn path(&self) -> PathBuf {
@@ -86,6 +134,9 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        if !self.is_mounted {
+            return;
+        }
         // Lazily: a server that is about to be killed may still have files open.
         if let Err(error) = self.run("umount", &["--lazy"]) {
             eprintln!("{} stays mounted: {error}", self.path().display());
@@ -121,6 +172,18 @@ fn info(connection: &mut TcpTarget, name: &str) -> String {
     let text = String::from_utf8_lossy(reply.text().expect("text")).into_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_else(|| panic!("INFO has no {name}: {text}")).trim().to_owned()
+}
+
+/// Rewrites the journal, which ends so.
+fn rewrite(connection: &mut TcpTarget, status: &str) {
+    connection.call(&["BGREWRITEAOF"]);
+    let end = Instant::now() + Duration::from_secs(20);
+    while info(connection, "aof_rewrite_in_progress") == "1"
+        || info(connection, "aof_last_bgrewrite_status") != status
+    {
+        assert!(Instant::now() < end, "the rewrite does not end with {status}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn ok() -> Reply {
@@ -199,11 +262,11 @@ fn write_until_full(server: &ServerProcess, first: usize) -> Full {
 }
 
 #[track_caller]
-fn assert_misconf(error: &str) {
+fn assert_misconf(error: &str, cause: &str) {
     println!("{error}");
     assert!(error.starts_with("MISCONF "), "{error}");
     if Subject::chosen() == Subject::Tollgate {
-        assert!(error.contains("No space left on device"), "the cause: {error}");
+        assert!(error.contains(cause), "the cause: {error}");
     }
 }
 
@@ -260,7 +323,7 @@ fn on_a_full_disk_reads_go_on_and_nothing_acknowledged_is_lost_by_kill_9() {
     connection.call(&["SET", "short", "x", "PX", "2000"]);
     disk.put_ballast();
     let full = write_until_full(&server, 0);
-    assert_misconf(&full.error);
+    assert_misconf(&full.error, NO_SPACE);
     let taken = full.next;
     assert!(taken > 100, "{taken} writes are few for the room there is");
     assert_eq!(info(&mut connection, "aof_last_write_status"), "err");
@@ -318,7 +381,7 @@ fn writes_are_taken_again_when_there_is_room_again() {
         for time in 1..=2 {
             disk.put_ballast();
             let mut full = write_until_full(&server, taken);
-            assert_misconf(&full.error);
+            assert_misconf(&full.error, NO_SPACE);
             let next = full.next;
             println!("time {time}: {} were taken", next - taken);
             disk.remove_ballast();
@@ -353,24 +416,12 @@ fn a_rewrite_that_finds_the_disk_full_costs_nothing() {
     // More than half of what is left: there is no room for a second copy.
     let written = 1_300;
     (0..written).for_each(|which| assert_eq!(set(&mut connection, which), ok()));
-    connection.call(&["BGREWRITEAOF"]);
-    let end = Instant::now() + Duration::from_secs(20);
-    while info(&mut connection, "aof_last_bgrewrite_status") == "ok" {
-        assert!(Instant::now() < end, "the rewrite has not failed");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    rewrite(&mut connection, "err");
     assert_there(&mut connection, 0..written);
     // What the rewrite had written is gone, so that there is room for writes.
     until_taken(&mut connection, written);
     disk.remove_ballast();
-    connection.call(&["BGREWRITEAOF"]);
-    let end = Instant::now() + Duration::from_secs(20);
-    while info(&mut connection, "aof_rewrite_in_progress") == "1"
-        || info(&mut connection, "aof_last_bgrewrite_status") != "ok"
-    {
-        assert!(Instant::now() < end, "the rewrite does not succeed");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    rewrite(&mut connection, "ok");
     std::thread::sleep(Duration::from_millis(1_500));
     drop(server);
     assert_there(&mut start(&dir, Fsync::EverySecond).connect(), 0..=written);
@@ -382,7 +433,7 @@ fn a_start_on_a_read_only_directory_is_refused_with_the_reason() {
     disk.remount("ro");
     let said = refusal(&disk.path());
     if Subject::chosen() == Subject::Tollgate {
-        assert!(said.contains("Read-only file system"), "the cause: {said}");
+        assert!(said.contains(READ_ONLY), "the cause: {said}");
         assert!(said.contains(&*disk.path().to_string_lossy()), "the place: {said}");
     }
     disk.remount("rw");
@@ -394,8 +445,242 @@ fn a_start_on_a_read_only_directory_is_refused_with_the_reason() {
     disk.remount("ro");
     let said = refusal(&disk.path());
     if Subject::chosen() == Subject::Tollgate {
-        assert!(said.contains("Read-only file system"), "the cause: {said}");
+        assert!(said.contains(READ_ONLY), "the cause: {said}");
     }
+}
+
+/// Servers whom permissions bind, which they do not do to root.
+struct Bound {
+    is_changed: bool,
+}
+
+impl Bound {
+    /// The number of the user `nobody`, or of one who is not there.
+    const NOBODY: u32 = 65_534;
+
+    /// In a directory of its own that it may change. Nothing, with the reason printed,
+    /// where that is not to be had.
+    fn new(dir: &Path) -> Option<Bound> {
+        fs::create_dir(dir).expect("a temporary directory");
+        let closed = Closed::new(dir);
+        let is_root = fs::write(dir.join("probe"), "").is_ok();
+        drop(closed);
+        if !is_root {
+            return Some(Bound { is_changed: false });
+        }
+        fs::remove_file(dir.join("probe")).expect("it was put there");
+        chown(dir, Some(Bound::NOBODY), Some(Bound::NOBODY)).expect("root may");
+        let bound = Bound { is_changed: true };
+        let mut version = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        version.arg("--version");
+        match bound.bind(version).output() {
+            Ok(done) if done.status.success() => Some(bound),
+            failed => {
+                program::skip(&format!("the program cannot be run as another user: {failed:?}"));
+                None
+            }
+        }
+    }
+
+    /// The same command, run by nobody in particular.
+    fn bind(&self, command: Command) -> Command {
+        if !self.is_changed {
+            return command;
+        }
+        let mut bound = Command::new("setpriv");
+        bound.arg(format!("--reuid={}", Bound::NOBODY)).arg(format!("--regid={}", Bound::NOBODY));
+        bound.arg("--clear-groups").arg(command.get_program()).args(command.get_args());
+        bound
+    }
+
+    fn start(&self, dir: &Path, options: &[&str]) -> ServerProcess {
+        ServerProcess::start(|port| {
+            let options = [&["--auto-aof-rewrite-percentage", "0"], options].concat();
+            let mut command =
+                self.bind(Subject::Tollgate.command(port, dir, Fsync::Always, &options));
+            command.stderr(subject::log(dir));
+            command
+        })
+        .unwrap_or_else(|error| panic!("it does not start: {error}\n{}", tail(dir)))
+    }
+}
+
+/// A directory in which nothing can be created, until this is dropped.
+struct Closed<'a>(&'a Path);
+
+impl Closed<'_> {
+    fn new(dir: &Path) -> Closed<'_> {
+        let closed = Closed(dir);
+        closed.set_mode(0o555);
+        closed
+    }
+
+    fn set_mode(&self, mode: u32) {
+        fs::set_permissions(self.0, fs::Permissions::from_mode(mode)).expect("it is the test's");
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.set_mode(0o755);
+    }
+}
+
+#[test]
+fn a_directory_in_which_nothing_can_be_created_stops_only_rewrites() {
+    if Subject::chosen() == Subject::Redis {
+        return;
+    }
+    let folder = Folder::new("disk-closed");
+    let dir = folder.path.join("data");
+    let Some(bound) = Bound::new(&dir) else { return };
+    let journal = dir.join("appendonlydir");
+    let server = bound.start(&dir, &[]);
+    let mut connection = server.connect();
+    assert_eq!(set(&mut connection, 0), ok());
+
+    let closed = Closed::new(&journal);
+    assert_eq!(set(&mut connection, 1), ok(), "its file is open");
+    rewrite(&mut connection, "err");
+    let said = tail(&dir);
+    let place = format!("cannot create {}", journal.display());
+    assert!(said.contains(&place) && said.contains("Permission denied"), "{said}");
+    assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+    assert_eq!(set(&mut connection, 2), ok());
+    assert_there(&mut connection, 0..3);
+
+    // A snapshot is another directory's business.
+    assert_eq!(connection.call(&["SAVE"]), ok());
+    let all_closed = Closed::new(&dir);
+    let refused = connection.call(&["SAVE"]);
+    let text = String::from_utf8_lossy(refused.text().unwrap_or_default()).into_owned();
+    assert!(text.contains("the snapshot was not written"), "{refused:?}");
+    assert!(
+        tail(&dir).contains(&format!("cannot create {}/temp-", dir.display())),
+        "{}",
+        tail(&dir)
+    );
+
+    // A start needs to create nothing where all of it is there.
+    drop((server, connection));
+    let server = bound.start(&dir, &[]);
+    let mut connection = server.connect();
+    assert_there(&mut connection, 0..3);
+    assert_eq!(set(&mut connection, 3), ok());
+
+    drop((closed, all_closed));
+    rewrite(&mut connection, "ok");
+    assert_eq!(set(&mut connection, 4), ok());
+    drop((server, connection));
+    assert_there(&mut bound.start(&dir, &[]).connect(), 0..5);
+}
+
+#[test]
+fn a_journal_that_cannot_be_created_is_refused_with_place_and_cause() {
+    if Subject::chosen() == Subject::Redis {
+        return;
+    }
+    let folder = Folder::new("disk-closed-begun");
+    let dir = folder.path.join("data");
+    let Some(bound) = Bound::new(&dir) else { return };
+    let closed = Closed::new(&dir);
+    let server = bound.start(&dir, &["--appendonly", "no"]);
+    let mut connection = server.connect();
+    let begin = ["CONFIG", "SET", "appendonly", "yes"];
+    let refused = connection.call(&begin);
+    let text = String::from_utf8_lossy(refused.text().unwrap_or_default()).into_owned();
+    println!("{text}");
+    assert!(text.starts_with("ERR CONFIG SET failed"), "{refused:?}");
+    let place = dir.join("appendonlydir");
+    assert!(text.contains(&format!("cannot create {}", place.display())), "{text}");
+    assert!(text.contains("Permission denied"), "{text}");
+    assert_eq!(set(&mut connection, 0), ok(), "it is served without a journal");
+
+    drop(closed);
+    assert_eq!(connection.call(&begin), ok());
+    assert_durable(&mut connection);
+    drop((server, connection));
+    assert_there(&mut bound.start(&dir, &[]).connect(), 0..1);
+}
+
+/// Waits until a restart finds everything, which takes no time.
+#[track_caller]
+fn assert_durable(connection: &mut TcpTarget) {
+    let durable = connection.call(&["WAITAOF", "1", "0", "4000"]);
+    assert_eq!(durable, Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+}
+
+#[test]
+fn a_journal_whose_directory_was_removed_is_begun_anew_when_somebody_says_so() {
+    if Subject::chosen() == Subject::Redis {
+        return;
+    }
+    let folder = Folder::new("disk-removed");
+    let dir = folder.path.join("data");
+    fs::create_dir(&dir).expect("a temporary directory");
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    assert_eq!(set(&mut connection, 0), ok());
+    let journal = dir.join("appendonlydir");
+    fs::remove_dir_all(&journal).expect("the test may");
+    let full = write_until_full(&server, 1);
+    assert_misconf(&full.error, "No such file or directory");
+    fs::create_dir(&journal).expect("it is gone");
+    // Its files do not come back by themselves, and the error says what helps.
+    let end = Instant::now() + RECOVERY;
+    let error = loop {
+        let refused = set(&mut connection, 2);
+        let text = String::from_utf8_lossy(refused.text().unwrap_or_default()).into_owned();
+        if text.contains("removed") {
+            break text;
+        }
+        assert!(Instant::now() < end, "{text}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_misconf(&error, "CONFIG SET appendonly no and then yes begins it anew");
+    rewrite(&mut connection, "err");
+
+    let begun = Instant::now();
+    assert_eq!(connection.call(&["CONFIG", "SET", "appendonly", "no"]), ok());
+    assert_eq!(connection.call(&["PING"]), Reply::Simple(b"PONG".to_vec()));
+    // Nobody is kept waiting for a disk that does not work.
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(connection.call(&["CONFIG", "SET", "appendonly", "yes"]), ok());
+    // Its first rewrite is not put off because of one that failed before.
+    assert_durable(&mut connection);
+    drop((server, connection, full));
+    assert_there(&mut start(&dir, Fsync::Always).connect(), 0..2);
+}
+
+/// As a file system does that has found itself damaged: what was open cannot be written
+/// any more either.
+#[test]
+fn a_file_system_that_becomes_read_only_stops_writes_and_loses_nothing() {
+    if Subject::chosen() == Subject::Redis {
+        return;
+    }
+    let Some(disk) = Disk::mount_image("disk-aborted") else { return };
+    let dir = disk.path();
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    (0..20).for_each(|which| assert_eq!(set(&mut connection, which), ok()));
+    disk.remount("abort");
+    let full = write_until_full(&server, 20);
+    assert_eq!(full.next, 20, "nothing is acknowledged any more");
+    assert_misconf(&full.error, READ_ONLY);
+    assert_there(&mut connection, 0..20);
+    rewrite(&mut connection, "err");
+    drop((server, connection, full));
+
+    // A server that cannot write does not start either.
+    let said = refusal(&dir);
+    assert!(said.contains(READ_ONLY), "the cause: {said}");
+    assert!(said.contains(&*dir.to_string_lossy()), "the place: {said}");
+    disk.repair();
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    assert_there(&mut connection, 0..20);
+    assert_eq!(set(&mut connection, 20), ok());
 }
 
 #[test]

@@ -5,26 +5,10 @@ mod support;
 
 use std::time::Duration;
 
+use support::kept::{journaling, restarted, same, texts};
 use support::resp::Reply;
 use support::sim::{Sim, encode};
-use tollgate::config::Config;
-use tollgate::engine::{JournalProgress, SnapshotKind};
-
-fn journaling(options: &[(&str, &str)]) -> Sim {
-    let mut config = Config::default();
-    for (name, value) in options {
-        config.set(name, value).expect("a known option");
-    }
-    let mut sim = Sim::with_config(config);
-    sim.engine.start_journal();
-    sim.turn();
-    sim
-}
-
-/// The server after a restart at the same moment, from all of its journal.
-fn restarted(sim: &Sim) -> Sim {
-    Sim::restarted(sim.engine.config().clone(), sim.now, &sim.journal)
-}
+use tollgate::engine::JournalProgress;
 
 /// Plays requests, and checks that a restart brings back exactly what there is.
 fn keeps(requests: &[&str]) -> Sim {
@@ -36,25 +20,6 @@ fn keeps(requests: &[&str]) -> Sim {
     let mut again = restarted(&sim);
     same(&mut again, &mut sim, &requests.join("; "));
     again
-}
-
-/// The same keys in the same state; tells only what is different.
-fn same(left: &mut Sim, right: &mut Sim, what: &str) {
-    let (left, right) = (texts(&left.snapshot()), texts(&right.snapshot()));
-    let missing = |of: &[String], other: &[String]| -> Vec<String> {
-        of.iter().filter(|line| !other.contains(line)).cloned().collect()
-    };
-    let (more, less) = (missing(&left, &right), missing(&right, &left));
-    assert!(more.is_empty() && less.is_empty(), "{what}: {more:#?} instead of {less:#?}");
-    assert_eq!(left.len(), right.len(), "{what}");
-}
-
-fn texts(records: &[Vec<Vec<u8>>]) -> Vec<String> {
-    let words = |record: &Vec<Vec<u8>>| {
-        let words = record.iter().map(|word| word.escape_ascii().to_string());
-        words.collect::<Vec<_>>().join(" ")
-    };
-    records.iter().map(words).collect()
 }
 
 /// The groups of a journal from the `from`th on, a line for each command.
@@ -486,6 +451,20 @@ fn what_tells_of_all_keys_waits_for_all_changes() {
 }
 
 #[test]
+fn what_a_counter_has_in_holds_is_told_when_that_is_durable() {
+    let mut sim = journaling(&[("appendfsync", "always")]);
+    sim.cli(1, "SET s 10");
+    sim.cli(1, "STOCK.HOLD h PX 100000 s 3");
+    sim.disk_is_stuck = true;
+    // The counter itself does not change with that.
+    sim.cli(1, "STOCK.CONFIRM h");
+    assert_eq!(sim.cli(2, "STOCK.INFO s"), "");
+    sim.note_durable(sim.journal.len() as u64);
+    sim.turn();
+    assert!(sim.take_replies(2).contains("\"held\"\n4) (integer) 0"));
+}
+
+#[test]
 fn a_change_without_a_reply_holds_back_the_next_one() {
     let mut sim = journaling(&[("appendfsync", "always")]);
     sim.disk_is_stuck = true;
@@ -642,6 +621,59 @@ fn who_writes_waits_while_too_much_is_not_durable_yet() {
 }
 
 #[test]
+fn who_begins_a_journal_is_answered_when_it_is_known_whether_there_can_be_one() {
+    let mut sim = Sim::new();
+    let begin = "CONFIG SET appendonly yes";
+    assert_eq!((sim.cli(1, begin), sim.cli(2, begin)), (String::new(), String::new()));
+    sim.advance_ms(10 * sim.engine.config().max_wait_ms);
+    assert_eq!(sim.take_replies(1), "", "however long that takes");
+    sim.engine.start_journal();
+    sim.engine.journal_begun();
+    sim.turn();
+    assert_eq!((sim.take_replies(1), sim.take_replies(2)), ("OK".to_owned(), "OK".to_owned()));
+    assert_eq!(sim.cli(1, begin), "OK", "it is kept already");
+
+    sim.engine.stop_journal();
+    assert_eq!(sim.cli(1, "CONFIG SET appendonly no"), "OK");
+    assert_eq!(sim.cli(1, begin), "");
+    sim.engine.refuse_journal("no room");
+    sim.turn();
+    assert!(sim.take_replies(1).ends_with("Unable to turn on AOF: no room"));
+    assert!(sim.cli(1, "CONFIG GET appendonly").ends_with("\"no\""));
+
+    // Somebody has thought better of it, or of waiting.
+    assert_eq!(sim.cli(1, begin), "");
+    assert_eq!(sim.cli(2, "CONFIG SET appendonly no"), "OK");
+    sim.turn();
+    assert_eq!(sim.take_replies(1), "OK");
+    assert_eq!(sim.cli(1, begin), "");
+    let id = sim
+        .cli(2, "CLIENT LIST")
+        .split_once("id=")
+        .map(|(_, rest)| rest.split(' ').next().expect("a number").to_owned());
+    let id = id.expect("the first client is listed");
+    assert_eq!(sim.cli(2, &format!("CLIENT UNBLOCK {id} ERROR")), "(integer) 1");
+    assert!(sim.take_replies(1).starts_with("(error) UNBLOCKED"));
+}
+
+#[test]
+fn info_counts_the_syncs_that_came_late_since_the_counters_were_reset() {
+    let mut sim = journaling(&[("appendfsync", "everysec")]);
+    let late = |sim: &mut Sim, delayed_syncs| {
+        sim.engine.note_journal(JournalProgress { delayed_syncs, ..JournalProgress::default() });
+        sim.info("aof_delayed_fsync")
+    };
+    assert_eq!(late(&mut sim, 0), "0");
+    assert_eq!(late(&mut sim, 3), "3");
+    sim.cli(1, "CONFIG RESETSTAT");
+    assert_eq!(late(&mut sim, 3), "0");
+    assert_eq!(late(&mut sim, 5), "2");
+    sim.engine.stop_journal();
+    sim.engine.start_journal();
+    assert_eq!(late(&mut sim, 1), "1");
+}
+
+#[test]
 fn clients_are_told_that_data_is_being_loaded() {
     let mut sim = Sim::new();
     sim.engine.begin_replay(sim.now);
@@ -681,83 +713,5 @@ fn what_cannot_be_replayed_is_named() {
     ] {
         let error = sim.engine.replay(&encode(&words)).expect_err("not a record");
         assert!(error.why.starts_with(why), "{error}");
-    }
-}
-
-// Rewriting
-
-/// Some random changes in one turn, a part of them in a transaction, and sometimes a
-/// pause.
-fn change(sim: &mut Sim, rng: &mut fastrand::Rng) {
-    let mut requests: Vec<String> =
-        (0..rng.u8(1..6)).map(|_| support::changes::change(rng)).collect();
-    if rng.u8(..4) == 0 {
-        requests.insert(0, "MULTI".to_owned());
-        requests.push("EXEC".to_owned());
-    }
-    sim.send_raw(1, format!("{}\r\n", requests.join("\r\n")).as_bytes());
-    sim.take_bytes(1);
-    if rng.u8(..10) == 0 {
-        sim.advance_ms(rng.u64(..2_000));
-    }
-}
-
-/// Walks while changes go on; gives the groups of the walk, with those of the
-/// changes among them if it is for a snapshot.
-fn walked(sim: &mut Sim, rng: &mut fastrand::Rng, kind: SnapshotKind) -> Vec<Vec<u8>> {
-    if kind == SnapshotKind::Rewrite {
-        // Some time before it begins the groups go to its file already.
-        sim.engine.request_rewrite();
-        assert_eq!(sim.engine.take_snapshot_request(), Some(kind));
-        for _ in 0..rng.u8(..10) {
-            change(sim, rng);
-        }
-    }
-    sim.engine.begin_snapshot(kind);
-    let mut walked = Vec::new();
-    let mut is_over = false;
-    while !is_over {
-        for _ in 0..rng.u8(..4) {
-            change(sim, rng);
-        }
-        let (groups, over) = sim.engine.walk().expect("a walk is under way");
-        is_over = over;
-        let ends = groups.ends().to_vec();
-        let bytes = groups.into_bytes();
-        let mut start = 0;
-        for end in ends {
-            walked.push(bytes[start..end].to_vec());
-            start = end;
-        }
-    }
-    sim.engine.note_snapshot(kind, true);
-    walked
-}
-
-#[test]
-fn a_rewritten_journal_and_a_snapshot_are_exact_whatever_changes_meanwhile() {
-    let seed = std::env::var("TOLLGATE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let (first, count) = seed.map_or((1, 300), |seed| (seed, 1));
-    eprintln!("seeds {first}..{}", first + count);
-    for seed in first..first + count {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let mut sim = journaling(&[]);
-        for _ in 0..100 {
-            change(&mut sim, &mut rng);
-        }
-        // The old journal, then the new base with what has changed since.
-        let from = sim.journal.len();
-        let base = walked(&mut sim, &mut rng, SnapshotKind::Rewrite);
-        for _ in 0..20 {
-            change(&mut sim, &mut rng);
-        }
-        same(&mut restarted(&sim), &mut sim, &format!("seed {seed}: the old journal"));
-        let groups = [&base[..], &sim.journal[from..]].concat();
-        let mut new = Sim::restarted(sim.engine.config().clone(), sim.now, &groups);
-        same(&mut new, &mut sim, &format!("seed {seed}: the new journal"));
-
-        let saved = walked(&mut sim, &mut rng, SnapshotKind::Save);
-        let mut loaded = Sim::restarted(sim.engine.config().clone(), sim.now, &saved);
-        same(&mut loaded, &mut sim, &format!("seed {seed}: the snapshot"));
     }
 }

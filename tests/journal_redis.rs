@@ -348,19 +348,25 @@ fn directories(name: &str) -> (Folder, [PathBuf; 2]) {
     (folder, dirs)
 }
 
+/// What there is in a journal that Redis can read, which is put there.
+fn journaled(dir: &Path) -> Data {
+    let options: &[&str] = match Subject::chosen() {
+        Subject::Tollgate => &[],
+        Subject::Redis => TEXT,
+    };
+    let server = tollgate(dir, options);
+    let data = fill(&server);
+    stop(server);
+    data
+}
+
 #[test]
 fn a_journal_loads_into_redis_with_redis_cli() {
     if !are_installed() {
         return;
     }
     let (_folder, [dir, _]) = directories("journal-to-redis");
-    let options: &[&str] = match Subject::chosen() {
-        Subject::Tollgate => &[],
-        Subject::Redis => TEXT,
-    };
-    let server = tollgate(&dir, options);
-    let data = fill(&server);
-    stop(server);
+    let data = journaled(&dir);
     let Some(redis) = redis_server::start() else { return };
     let printed = pipe(&redis, &joined(&dir));
     assert!(printed.contains("errors: 0, replies: "), "{printed}");
@@ -373,13 +379,7 @@ fn redis_itself_starts_on_a_copy_of_a_journal() {
         return;
     }
     let (_folder, [dir, copied]) = directories("journal-for-redis");
-    let options: &[&str] = match Subject::chosen() {
-        Subject::Tollgate => &[],
-        Subject::Redis => TEXT,
-    };
-    let server = tollgate(&dir, options);
-    let data = fill(&server);
-    stop(server);
+    let data = journaled(&dir);
     copy(&dir, &copied);
     let redis = redis(&copied, TEXT);
     assert_same(&data, &data_of(&redis));

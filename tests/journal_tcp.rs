@@ -116,6 +116,17 @@ fn start(builder: Builder) -> Handle {
     builder.start().expect("the server starts")
 }
 
+/// Why a server ends by itself that cannot load what there is.
+fn refusal(builder: Builder) -> String {
+    let server = start(builder);
+    let end = Instant::now() + PATIENCE;
+    while server.is_running() {
+        assert!(Instant::now() < end, "it goes on");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    server.shutdown().expect_err("it has not loaded").to_string()
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a new name");
     for entry in fs::read_dir(from).expect("readable") {
@@ -251,7 +262,18 @@ fn a_journal_that_cannot_be_begun_leaves_the_server_without_one() {
     File::create(folder.0.join("appendonlydir")).expect("a file where a directory should be");
     let server = start(folder.builder());
     let mut client = Client::loaded(&server);
-    assert_eq!(client.ask("CONFIG SET appendonly yes"), "+OK");
+    let refused = client.ask("CONFIG SET appendonly yes");
+    let begins = "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to \
+                  turn on AOF: ";
+    assert!(refused.starts_with(begins), "{refused}");
+    let place = folder.0.join("appendonlydir").join("tollgate.lock");
+    assert!(refused.contains(&*place.to_string_lossy()), "{refused}");
+    assert!(refused.contains("Not a directory"), "{refused}");
+    assert_eq!(client.info("aof_enabled"), "0");
+    // Whoever has not asked for it alone is not told.
+    client.send("MULTI\r\nCONFIG SET appendonly yes\r\nEXEC");
+    let lines: Vec<String> = (0..4).map(|_| client.line()).collect();
+    assert_eq!(lines, ["+OK", "+QUEUED", "*1", "+OK"]);
     client.wait_for("aof_enabled", "0");
     client.send("CONFIG GET appendonly");
     let lines: Vec<String> = (0..5).map(|_| client.line()).collect();
@@ -321,7 +343,16 @@ fn a_torn_end_is_cut_and_kept_aside() {
     server.shutdown().expect("all is written");
     let path = folder.files("incr").pop().expect("there is one");
     let file = OpenOptions::new().write(true).open(&path).expect("it is there");
-    file.set_len(file.metadata().expect("it is open").len() - 3).expect("it can be cut");
+    let bytes = fs::read(&path).expect("it is there");
+    let torn = bytes.windows(4).rposition(|part| part == b"torn").expect("it is written");
+    let len = torn as u64 + 2;
+    file.set_len(len).expect("it can be cut");
+
+    // Unless that is forbidden; then nothing is changed.
+    let error = refusal(folder.journaling("always").option("aof-load-truncated", "no"));
+    assert!(error.contains(&*path.to_string_lossy()), "{error}");
+    assert!(error.contains("is torn at offset"), "{error}");
+    assert_eq!(file.metadata().expect("it is open").len(), len);
     drop(file);
     let server = start(folder.journaling("always"));
     let mut client = Client::loaded(&server);
@@ -343,11 +374,7 @@ fn damage_stops_the_start_with_file_and_offset() {
     let at = bytes.windows(6).position(|part| part == b"second").expect("it is written");
     bytes[at] = b'S';
     fs::write(&path, bytes).expect("it can be written");
-    let server = start(folder.journaling("always"));
-    while server.is_running() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let error = server.shutdown().expect_err("it is damaged").to_string();
+    let error = refusal(folder.journaling("always"));
     assert!(error.contains(&*path.to_string_lossy()), "{error}");
     assert!(error.contains("is damaged at offset"), "{error}");
     assert!(error.contains("tollgate check"), "{error}");

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::flags::{ADMIN, LOADING, NOSCRIPT, STALE};
-use super::{CommandError, Context, Group, Outcome, Ran, Spec, help};
+use super::wait::UNBLOCKED;
+use super::{CommandError, Context, Group, Outcome, Ran, Spec, Wait, help};
+use crate::clients::Wake;
 use crate::config::Config;
 use crate::glob::{self, Case};
 use crate::protocol::Args;
@@ -133,6 +135,9 @@ fn get(context: &mut Context<'_>, args: Args<'_>) -> Ran {
 }
 
 fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
+    if context.wake != Wake::First {
+        return set_when_journal_begun(context);
+    }
     let words: Vec<&[u8]> = args.tail(2).iter().collect();
     let (pairs, rest) = words.as_chunks::<2>();
     if !rest.is_empty() {
@@ -142,10 +147,43 @@ fn set(context: &mut Context<'_>, args: Args<'_>) -> Ran {
     let mut changed = context.config.clone();
     changed.set_live(&pairs).map_err(|error| CommandError::owned(error.to_string()))?;
     check_open_files(context, &changed)?;
+    let beginning = &mut context.server.persistence.beginning;
+    let begins_journal = changed.appendonly && (beginning.is_pending || !context.config.appendonly);
     *context.config = changed;
     // Inside EXEC the next command already has its events.
     context.db.keyspace().set_notify(context.config.notify_keyspace_events);
     context.server.config_changed = true;
+    if begins_journal && !context.in_transaction {
+        (beginning.is_pending, beginning.refusal) = (true, None);
+        return wait_for_journal(context);
+    }
+    context.reply.ok();
+    Ok(Outcome::Done)
+}
+
+/// Whether there can be a journal is known when its files are open.
+fn wait_for_journal(context: &mut Context<'_>) -> Ran {
+    let me = (context.me, context.clients[context.me].id);
+    context.server.persistence.beginning.waiters.push(me);
+    Ok(Outcome::Wait(Box::new(Wait { deadline: None, on: None })))
+}
+
+/// The end of a CONFIG SET that has begun a journal.
+fn set_when_journal_begun(context: &mut Context<'_>) -> Ran {
+    if matches!(context.wake, Wake::Unblocked | Wake::Refused(_)) {
+        return Err(UNBLOCKED);
+    }
+    let beginning = &context.server.persistence.beginning;
+    if let Some(why) = &beginning.refusal {
+        return Err(CommandError::owned(format!(
+            "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn on \
+             AOF: {why}"
+        )));
+    }
+    // It takes as long as it takes.
+    if beginning.is_pending && !context.server.shutdown {
+        return wait_for_journal(context);
+    }
     context.reply.ok();
     Ok(Outcome::Done)
 }

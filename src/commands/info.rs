@@ -261,7 +261,8 @@ fn persistence(context: &mut Context<'_>, text: &mut Text) {
             "aof_pending_bio_fsync",
             persistence.sealed_seq.saturating_sub(persistence.durable_seq),
         );
-        text.zeros(&["aof_delayed_fsync"]);
+        let (delayed, before) = (persistence.delayed_syncs, persistence.delayed_syncs_reset);
+        text.field("aof_delayed_fsync", delayed.saturating_sub(before));
     }
     if persistence.loading {
         let load = &persistence.load;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::flags::{DENYOOM, FAST, READONLY, WRITE};
+use super::flags::{DENYOOM, FAST, LOOKS_FURTHER, READONLY, WRITE};
 use super::parse::is;
 use super::span::{self, Span};
 use super::value::counted;
@@ -108,7 +108,7 @@ OK
 
 pub(super) static INFO: Spec = Spec {
     name: "stock.info",
-    flags: READONLY,
+    flags: READONLY | LOOKS_FURTHER,
     keys: &[KeySpec::one(1, "RO ACCESS")],
     complexity: "O(N) with N being the number of holds of a counter, or of counters in a hold",
     summary: "Answers what is available and held of a counter, or how far a hold has come.",

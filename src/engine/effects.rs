@@ -46,6 +46,9 @@ struct Group<'a> {
     writer: &'a mut Writer,
 }
 
+/// So many owners of a lock are told of at once by who walks over it.
+pub(super) const OWNERS_MAX: usize = 256;
+
 /// How the record of a string begins.
 const SET: &[u8] = b"*3\r\n$3\r\nSET\r\n";
 const SET_PXAT: &[u8] = b"*5\r\n$3\r\nSET\r\n";
@@ -104,11 +107,33 @@ impl Writer {
         self.in_group = None;
     }
 
-    /// Appends the whole state of one entry to a group, for a snapshot.
-    pub(super) fn entry(&mut self, out: &mut OutBuffer, db: usize, entry: &Entry) {
+    /// Appends the whole state of one entry to a group, for a snapshot. Of a lock with a
+    /// crowd of owners it is some; [`Writer::owners`] goes on from the token it gives.
+    pub(super) fn entry(&mut self, out: &mut OutBuffer, db: usize, entry: &Entry) -> Option<u64> {
         let mut group = Group { out, writer: self };
         group.select(db);
-        group.state(entry);
+        match entry.object() {
+            Some(Object::Lock(lock)) => group.lock(entry.key(), lock, OWNERS_MAX),
+            Some(Object::Hold(_)) | None => {
+                group.state(entry);
+                None
+            }
+        }
+    }
+
+    /// Appends further owners of an entry, if it is a lock, from this token on. Gives that
+    /// of the next one, if there are more.
+    pub(super) fn owners(
+        &mut self,
+        out: &mut OutBuffer,
+        db: usize,
+        entry: &Entry,
+        from: u64,
+    ) -> Option<u64> {
+        let Some(Object::Lock(lock)) = entry.object() else { return None };
+        let mut group = Group { out, writer: self };
+        group.select(db);
+        group.owners(entry.key(), lock, from, OWNERS_MAX)
     }
 }
 
@@ -228,7 +253,7 @@ impl Group<'_> {
     /// All of a key's state.
     fn state(&mut self, entry: &Entry) {
         match entry.object() {
-            Some(Object::Lock(lock)) => self.lock(entry.key(), lock),
+            Some(Object::Lock(lock)) => drop(self.lock(entry.key(), lock, usize::MAX)),
             Some(Object::Hold(hold)) => self.hold(entry.key(), hold, entry.deadline_ms()),
             None => self.string(entry),
         }
@@ -270,12 +295,19 @@ impl Group<'_> {
         ]);
     }
 
-    fn lock(&mut self, key: &[u8], lock: &Lock) {
+    fn lock(&mut self, key: &[u8], lock: &Lock, owners_max: usize) -> Option<u64> {
         // In place of what it was, and of who owned it then.
         self.command(&[b"DEL", key]);
-        for (token, owner) in lock.owners() {
+        self.owners(key, lock, 0, owners_max)
+    }
+
+    /// So many owners at most, from a token on; gives that of the next one.
+    fn owners(&mut self, key: &[u8], lock: &Lock, from: u64, owners_max: usize) -> Option<u64> {
+        let mut owners = lock.owners_from(from);
+        for (token, owner) in owners.by_ref().take(owners_max) {
             self.owner(key, lock.mode(), token, owner);
         }
+        owners.next().map(|(token, _)| token)
     }
 
     fn owner(&mut self, key: &[u8], mode: LockMode, token: u64, owner: &LockOwner) {

@@ -137,6 +137,7 @@ impl Engine {
         }
         // Which keys they have looked at, in which databases, is not known here.
         let looks_anywhere = changes_keys(command)
+            || command.spec.has(flags::LOOKS_FURTHER)
             || (command.spec.keys.is_empty() && command.spec.has(flags::READONLY))
             || command.spec.keys.iter().any(|keys| matches!(keys.find, FindKeys::OfCommand));
         if looks_anywhere {

@@ -87,6 +87,9 @@ pub struct JournalProgress {
     pub current_bytes: u64,
     /// What these were after the last rewrite.
     pub base_bytes: u64,
+    /// How often, with `everysec`, a sync took longer than the second after which the next
+    /// one was due. All that came meanwhile was written after it.
+    pub delayed_syncs: u64,
     /// A restart would not find the journal yet: it begins in the middle, and its first
     /// rewrite has not ended.
     pub is_unfounded: bool,
@@ -133,13 +136,37 @@ impl Engine {
         self.journal.writer = Writer::default();
         self.journal.tokens_allowed = 0;
         self.server.persistence.journaling = true;
+        // Those that failed were another journal's.
+        self.server.persistence.rewrite.forget_failures();
         self.follow_journal();
         self.seal();
     }
 
-    /// There can be no journal after all.
-    pub fn refuse_journal(&mut self) {
+    /// There can be no journal after all. Whoever has asked for it is told why.
+    pub fn refuse_journal(&mut self, why: &str) {
         self.config.appendonly = false;
+        self.server.persistence.beginning.refusal = Some(why.to_owned());
+        self.end_beginning();
+    }
+
+    /// Whether clients wait to hear that a journal has begun, or that there is none.
+    #[inline]
+    pub fn awaits_journal(&self) -> bool {
+        self.server.persistence.beginning.is_pending
+    }
+
+    /// The files are open of the journal that a client has asked for.
+    pub fn journal_begun(&mut self) {
+        self.end_beginning();
+    }
+
+    /// Tells those who wait what has become of it.
+    pub(super) fn end_beginning(&mut self) {
+        let beginning = &mut self.server.persistence.beginning;
+        beginning.is_pending = false;
+        for (key, id) in std::mem::take(&mut beginning.waiters) {
+            self.wake_waiting(key, id);
+        }
     }
 
     /// Keeps no journal any more, and holds nothing back for one.
@@ -152,6 +179,8 @@ impl Engine {
         persistence.is_unfounded = false;
         persistence.fault = None;
         persistence.unsynced_bytes = 0;
+        // The next journal's are counted from the beginning.
+        (persistence.delayed_syncs, persistence.delayed_syncs_reset) = (0, 0);
         persistence.durable_seq = persistence.sealed_seq;
         persistence.written_seq = persistence.sealed_seq;
         self.release();
@@ -255,6 +284,7 @@ impl Engine {
         persistence.unsynced_bytes = progress.unsynced_bytes;
         persistence.current_bytes = progress.current_bytes;
         persistence.base_bytes = progress.base_bytes;
+        persistence.delayed_syncs = progress.delayed_syncs;
         persistence.is_unfounded = progress.is_unfounded;
         if persistence.fault != progress.fault {
             persistence.fault = progress.fault;

@@ -462,6 +462,9 @@ impl Engine {
         self.keyspace.set_write_times(self.config.key_write_times);
         self.follow_journal();
         self.release();
+        if !self.config.appendonly {
+            self.end_beginning();
+        }
         self.clients.set_output_limits(self.config.client_output_buffer_limit);
         self.clients.pool.set_max(self.config.buffer_pool_max);
         if self.config.timeout > 0 && self.next_idle_check.is_none() {

@@ -5,6 +5,12 @@ use super::{Engine, SnapshotKind};
 use crate::clients::Wake;
 use crate::commands::Runs;
 
+/// The longest pause before a rewrite that has failed is tried again, in seconds.
+const PAUSE_MAX_S: u64 = 600;
+/// The same while there is no journal before it succeeds, so that somebody may wait for
+/// it.
+const FIRST_PAUSE_MAX_S: u64 = 20;
+
 impl Engine {
     /// The snapshot that is to be begun now, if one has been asked for and none is
     /// under way. Whoever drives the engine opens the file and calls
@@ -74,7 +80,7 @@ impl Engine {
         let persistence = &mut self.server.persistence;
         if persistence.is_unfounded
             && !persistence.rewrite.is_active()
-            && self.now.unix_s() >= persistence.rewrite.retry_s()
+            && self.now.unix_s() >= persistence.rewrite.retry_s(FIRST_PAUSE_MAX_S)
         {
             persistence.rewrite.is_requested = true;
         }
@@ -95,7 +101,7 @@ impl Engine {
         }
         let base = persistence.base_bytes.max(1);
         let growth = current.saturating_sub(base).saturating_mul(100) / base;
-        let retry_s = persistence.rewrite.retry_s();
+        let retry_s = persistence.rewrite.retry_s(PAUSE_MAX_S);
         if growth >= percentage && self.now.unix_s() >= retry_s {
             log::info!("rewriting the journal, which has grown by {growth} %");
             persistence.rewrite.is_requested = true;
@@ -140,7 +146,7 @@ impl Engine {
     }
 
     /// Returns whether the client is still there.
-    fn wake_waiting(&mut self, key: usize, id: u64) -> bool {
+    pub(super) fn wake_waiting(&mut self, key: usize, id: u64) -> bool {
         let is_there = self.clients.get(key).is_some_and(|client| client.id == id);
         if is_there {
             // It may be about to be run anyhow.

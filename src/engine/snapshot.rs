@@ -7,7 +7,7 @@
 //! the state of the last moment, whatever the walk has seen of it.
 
 use super::Engine;
-use super::effects::Writer;
+use super::effects::{OWNERS_MAX, Writer};
 use super::journal::Groups;
 use crate::keyspace::{DatabaseId, Dirty};
 use crate::protocol::OutBuffer;
@@ -41,6 +41,18 @@ pub(super) struct Walk {
     /// Which of them is walked, and from which hash on.
     at: usize,
     position: u64,
+    /// Locks on the way some of whose owners are still to be told of.
+    crowds: Vec<Crowd>,
+}
+
+/// What is left of a lock that has more owners than are told of at once. The records of
+/// what happens to it meanwhile stand behind all that is walked, or among it in order.
+#[derive(Debug)]
+struct Crowd {
+    database: (DatabaseId, usize),
+    key: Box<[u8]>,
+    /// The token of the next owner.
+    token: u64,
 }
 
 impl Engine {
@@ -67,6 +79,7 @@ impl Engine {
             databases,
             at: 0,
             position: 0,
+            crowds: Vec::new(),
         });
         self.follow_journal();
     }
@@ -94,8 +107,13 @@ impl Engine {
         walk.writer.begin_group();
         let mut entries = 0;
         let is_over = loop {
-            let Some(&(id, begun_as)) = walk.databases.get(walk.at) else { break true };
+            let crowd = walk.crowds.pop();
+            let database = crowd.as_ref().map(|crowd| crowd.database);
+            let Some((id, begun_as)) = database.or(walk.databases.get(walk.at).copied()) else {
+                break true;
+            };
             if entries >= SLICE_ENTRIES_MAX || walk.groups.len() >= SLICE_BYTES_MAX {
+                walk.crowds.extend(crowd);
                 break false;
             }
             let number = self.keyspace.number_of(id);
@@ -105,10 +123,21 @@ impl Engine {
                 SnapshotKind::Rewrite => begun_as,
                 SnapshotKind::Save => number,
             };
-            let Walk { writer, groups, position, .. } = &mut walk;
+            let Walk { writer, groups, position, crowds, .. } = &mut walk;
+            if let Some(Crowd { database, key, token }) = crowd {
+                entries += OWNERS_MAX;
+                let db = self.keyspace.db(number);
+                let entry = db.look(&key);
+                let next = entry.and_then(|entry| writer.owners(groups, written_as, &entry, token));
+                crowds.extend(next.map(|token| Crowd { database, key, token }));
+                continue;
+            }
             let next = self.keyspace.db(number).walk(*position, &mut |entry| {
                 entries += 1;
-                writer.entry(groups, written_as, entry);
+                if let Some(token) = writer.entry(groups, written_as, entry) {
+                    let (database, key) = ((id, begun_as), entry.key().into());
+                    crowds.push(Crowd { database, key, token });
+                }
             });
             // An empty stretch is work too.
             entries += 1;

@@ -127,12 +127,17 @@ impl Lock {
 
     /// All owners with their tokens, in the order of their grants.
     pub(crate) fn owners(&self) -> impl Iterator<Item = (u64, &LockOwner)> {
+        self.owners_from(0)
+    }
+
+    /// Those of them whose tokens are this one or later ones.
+    pub(crate) fn owners_from(&self, token: u64) -> impl Iterator<Item = (u64, &LockOwner)> {
         let (one, many) = match &self.owners {
-            Owners::None => (None, None),
-            Owners::One(token, owner) => (Some((*token, owner)), None),
+            Owners::One(own, owner) if *own >= token => (Some((*own, owner)), None),
+            Owners::None | Owners::One(..) => (None, None),
             Owners::Many(crowd) => (None, Some(crowd)),
         };
-        let many = many.into_iter().flat_map(|crowd| &crowd.by_token);
+        let many = many.into_iter().flat_map(move |crowd| crowd.by_token.range(token..));
         one.into_iter().chain(many.map(|(token, owner)| (*token, owner)))
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::groups::{FileKind, Header, end_command, push_sealed};
+use super::groups::{FileKind, Header, end_command, push_sealed, synced_command};
 use super::home::{Fault, LOCK_NAME, dir_of};
 use super::opening::{free_name, keep_aside};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
@@ -177,7 +177,7 @@ fn look_through<D: Disk>(
     let mut count = 0;
     loop {
         let position = scanner.position();
-        match scanner.next().map_err(Fault::of("read", path))? {
+        match scanner.scan().map_err(Fault::of("read", path))? {
             Scanned::Group(group) => {
                 match &mut report.bad {
                     None => {
@@ -295,10 +295,10 @@ fn copy_groups<D: Disk>(
         }
         Ok(())
     })?;
-    if header.kind.has_end() {
-        let offset = written + buffer.len() as u64;
-        push_sealed(&mut buffer, offset, &end_command(groups));
-    }
+    let offset = written + buffer.len() as u64;
+    // It takes its place only when all of it is durable.
+    let last = if header.kind.has_end() { end_command(groups) } else { synced_command(offset) };
+    push_sealed(&mut buffer, offset, &last);
     append_all(&mut file, &buffer).map_err(Fault::of("write", new))?;
     file.sync_data().map_err(Fault::of("sync", new))?;
     Ok(groups)

@@ -4,6 +4,12 @@
 //! file. The seal is the command `PING` with a sum, which changes nothing there. The
 //! sum is over the group's offset as well as its bytes: a group that has moved, is
 //! missing or stands twice is found, and every group can be verified alone.
+//!
+//! Between the groups of a file of what happened stand notes of how far it is durable,
+//! each a group of its own with the command `PING "tollgate-synced OFFSET"`: what a disk
+//! has not been asked to sync it may write in any order, so after a loss of power
+//! something can be missing before what is there. That is no damage if nobody has been
+//! told that it was durable.
 
 use std::fmt;
 
@@ -23,8 +29,12 @@ pub const SEAL_BYTES: usize = SEAL_PREFIX.len() + 10;
 const HEADER_WORD: &str = "tollgate-journal";
 /// The first word of the last group of a base or snapshot.
 const END_WORD: &str = "tollgate-end";
+/// The first word of a note.
+const SYNCED_WORD: &str = "tollgate-synced";
 /// The version of the format.
 const FORMAT: &str = "1";
+/// The same of files in which there are notes.
+const NOTED_FORMAT: &str = "2";
 
 /// What a journal file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +55,11 @@ impl FileKind {
             FileKind::Incr => "incr",
             FileKind::Snapshot => "snapshot",
         }
+    }
+
+    /// The version in which such files are written.
+    fn format(self) -> &'static str {
+        if self == FileKind::Incr { NOTED_FORMAT } else { FORMAT }
     }
 
     /// Whether a file of this kind is only whole with an end group.
@@ -74,20 +89,31 @@ impl Header {
     pub(super) fn parse(group: &[u8]) -> Option<Header> {
         let text = ping_text(group)?;
         let words: Vec<&str> = text.split(' ').collect();
-        let [HEADER_WORD, FORMAT, kind, sequence, created] = words[..] else { return None };
+        let [HEADER_WORD, format, kind, sequence, created] = words[..] else { return None };
         let kinds = [FileKind::Base, FileKind::Incr, FileKind::Snapshot];
+        let kind = kinds.into_iter().find(|known| known.word() == kind)?;
+        // Those of what happened had no notes at first.
+        if format != FORMAT && format != kind.format() {
+            return None;
+        }
         Some(Header {
-            kind: kinds.into_iter().find(|known| known.word() == kind)?,
+            kind,
             sequence: parse_u64(sequence.as_bytes())?,
             created_unix_ms: parse_u64(created.as_bytes())?,
         })
+    }
+
+    /// Whether the group of a file's beginning says that there are notes in it.
+    pub(super) fn promises_notes(group: &[u8]) -> bool {
+        ping_text(group).is_some_and(|text| text.split(' ').nth(1) == Some(NOTED_FORMAT))
     }
 }
 
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Header { kind, sequence, created_unix_ms } = self;
-        write!(f, "{HEADER_WORD} {FORMAT} {} {sequence} {created_unix_ms}", kind.word())
+        let (format, kind) = (kind.format(), kind.word());
+        write!(f, "{HEADER_WORD} {format} {kind} {sequence} {created_unix_ms}")
     }
 }
 
@@ -97,11 +123,34 @@ pub(super) fn end_command(groups: u64) -> Vec<u8> {
     ping(&format!("{END_WORD} {groups}"))
 }
 
-/// Reads the group that ends a file; `None` if it is another one.
-pub(super) fn parse_end(group: &[u8]) -> Option<u64> {
-    let text = ping_text(group)?;
-    let (END_WORD, groups) = text.split_once(' ')? else { return None };
-    parse_u64(groups.as_bytes())
+/// The one command of a note: everything before this offset is durable.
+pub(super) fn synced_command(offset: u64) -> Vec<u8> {
+    ping(&format!("{SYNCED_WORD} {offset}"))
+}
+
+/// A group that says something of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It ends with this one, and has so many groups between it and the header.
+    End(u64),
+    /// Everything before this offset was durable when it was written.
+    Synced(u64),
+}
+
+/// Reads a group that says something of its file; `None` if it is another one.
+#[inline]
+pub(super) fn parse_mark(group: &[u8]) -> Option<Mark> {
+    if group.starts_with(PING_PREFIX) { parse_ping(group) } else { None }
+}
+
+fn parse_ping(group: &[u8]) -> Option<Mark> {
+    let (word, number) = ping_text(group)?.split_once(' ')?;
+    let number = parse_u64(number.as_bytes());
+    match word {
+        END_WORD => number.map(Mark::End),
+        SYNCED_WORD => number.map(Mark::Synced),
+        _ => None,
+    }
 }
 
 fn ping(text: &str) -> Vec<u8> {
@@ -205,12 +254,25 @@ mod tests {
         for kind in [FileKind::Base, FileKind::Incr, FileKind::Snapshot] {
             let header = Header { kind, sequence: 12, created_unix_ms: 1_700_000_000_123 };
             assert_eq!(Header::parse(&header.command()), Some(header));
-            assert_eq!(parse_end(&header.command()), None);
+            assert_eq!(parse_mark(&header.command()), None);
+            assert_eq!(Header::promises_notes(&header.command()), kind == FileKind::Incr);
         }
-        assert_eq!(parse_end(&end_command(42)), Some(42));
+        assert_eq!(parse_mark(&end_command(42)), Some(Mark::End(42)));
+        assert_eq!(parse_mark(&synced_command(43)), Some(Mark::Synced(43)));
         assert_eq!(Header::parse(&end_command(42)), None);
-        assert_eq!(Header::parse(&ping("tollgate-journal 2 incr 1 1")), None);
-        assert_eq!(Header::parse(&ping("tollgate-journal 1 other 1 1")), None);
-        assert_eq!(parse_end(&[end_command(1), end_command(2)].concat()), None);
+        for (format, kind, is_known) in [
+            (1, "incr", true),
+            (2, "incr", true),
+            (3, "incr", false),
+            (1, "base", true),
+            (2, "base", false),
+            (1, "other", false),
+        ] {
+            let header = ping(&format!("tollgate-journal {format} {kind} 1 1"));
+            assert_eq!(Header::parse(&header).is_some(), is_known, "{format} {kind}");
+            assert!(!is_known || Header::promises_notes(&header) == (format == 2));
+        }
+        assert_eq!(parse_mark(&[end_command(1), end_command(2)].concat()), None);
+        assert_eq!(parse_mark(&ping("tollgate-synced x")), None);
     }
 }

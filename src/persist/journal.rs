@@ -16,6 +16,10 @@ use super::snapshot::{Snapshot, SnapshotWriter};
 const WRITTEN_GROUPS_MAX: usize = 512;
 const WRITTEN_BYTES_MAX: usize = 1024 * 1024;
 
+/// Nothing brings such a file back, and what was in it is still in memory.
+const REMOVED: &str = "a file of the journal has been removed; CONFIG SET appendonly no and then \
+                       yes begins it anew";
+
 /// When a group counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
@@ -70,6 +74,10 @@ pub struct Journal<D: Disk> {
     written: u64,
     /// Bytes of the file that count as durable.
     synced: u64,
+    /// Bytes of the file that have been synced, whatever counts.
+    proven: u64,
+    /// Bytes of the file that need no note of that any more.
+    noted: u64,
     /// The file may have changed since the last sync that succeeded.
     is_dirty: bool,
     /// Part of a group may stand behind the whole ones.
@@ -96,6 +104,8 @@ pub struct Journal<D: Disk> {
     /// Files that an unfinished change of the manifest may have listed. They are not
     /// needed, but cannot be removed before another change is durable.
     unlisted: Vec<String>,
+    /// See [`Journal::take_removed`].
+    removed: Vec<D::File>,
     /// When the journal was last told the time.
     now_unix_ms: u64,
     /// Of the groups that are being written: their seals, and where these end, counted
@@ -109,18 +119,18 @@ pub(super) struct Found<D: Disk> {
     pub(super) home: Home<D>,
     pub(super) manifest: Manifest,
     pub(super) file_bytes: BTreeMap<String, u64>,
-    /// The file to go on with, its name and its length; a new one if there is none.
-    pub(super) current: Option<(D::File, String, u64)>,
+    /// The file to go on with; a new one if there is none.
+    pub(super) current: Option<CurrentFile<D>>,
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
 }
 
-/// A file that has just been listed.
-struct NewFile<D: Disk> {
-    file: D::File,
-    name: String,
-    bytes: u64,
+/// The file that is written, which is listed.
+pub(super) struct CurrentFile<D: Disk> {
+    pub(super) file: D::File,
+    pub(super) name: String,
+    pub(super) bytes: u64,
 }
 
 impl<D: Disk> Journal<D> {
@@ -138,18 +148,20 @@ impl<D: Disk> Journal<D> {
             .filter(|(_, name)| !manifest.files.iter().any(|file| file.name == *name))
             .map(|(_, name)| name)
             .collect();
-        let new = match current {
-            Some((file, name, bytes)) => {
-                file_bytes.remove(&name);
-                NewFile { file, name, bytes }
+        let (new, noted) = match current {
+            Some(current) => {
+                file_bytes.remove(&current.name);
+                (current, 0)
             }
             None => {
                 let role = if replaces { Role::History } else { Role::Incr };
                 let new = add_incr(&home, &mut manifest, role, &mut last_incr, now_unix_ms);
-                new.map_err(|unsaved| unsaved.fault)?
+                let new = new.map_err(|unsaved| unsaved.fault)?;
+                let noted = new.bytes;
+                (new, noted)
             }
         };
-        let NewFile { file, name, bytes } = new;
+        let CurrentFile { file, name, bytes } = new;
         let mut journal = Journal {
             home,
             manifest,
@@ -158,6 +170,8 @@ impl<D: Disk> Journal<D> {
             file_name: name,
             written: bytes,
             synced: bytes,
+            proven: bytes,
+            noted,
             is_dirty: false,
             is_ragged: false,
             is_lost: false,
@@ -173,6 +187,7 @@ impl<D: Disk> Journal<D> {
             last_incr,
             last_base,
             unlisted,
+            removed: Vec::new(),
             now_unix_ms,
             seals: Vec::new(),
             sealed_ends: Vec::new(),
@@ -255,6 +270,11 @@ impl<D: Disk> Journal<D> {
             return self.recover();
         }
         self.cut_ragged_end()?;
+        if self.queue.unwritten_bytes() > 0 {
+            // Of what was there at the start.
+            self.note_synced();
+            self.cut_ragged_end()?;
+        }
         self.write_queue()?;
         if self.counted == Counted::Written {
             self.check_name()?;
@@ -264,9 +284,17 @@ impl<D: Disk> Journal<D> {
     }
 
     fn try_sync(&mut self) -> Result<(), Fault> {
+        self.sync_all()?;
+        self.note_synced();
+        Ok(())
+    }
+
+    /// Makes everything that is in the file durable, so that another may follow it.
+    fn sync_all(&mut self) -> Result<(), Fault> {
         if self.is_lost {
             return self.recover();
         }
+        self.cut_ragged_end()?;
         if self.is_dirty {
             if let Err(error) = self.file.sync_data() {
                 // Where groups count when they are written none is left to be written
@@ -278,6 +306,7 @@ impl<D: Disk> Journal<D> {
             }
             self.is_dirty = false;
         }
+        self.proven = self.written;
         self.check_name()?;
         self.count_durable();
         Ok(())
@@ -293,13 +322,31 @@ impl<D: Disk> Journal<D> {
         self.durable_seq = self.written_seq;
     }
 
+    /// Writes down how much has been synced, if that is not written down already.
+    /// If it cannot be written, less is known after a crash.
+    fn note_synced(&mut self) {
+        if self.noted >= self.proven {
+            return;
+        }
+        let mut note = Vec::new();
+        push_sealed(&mut note, self.written, &super::groups::synced_command(self.proven));
+        self.is_dirty = true;
+        if append_all(&mut self.file, &note).is_ok() {
+            self.written += note.len() as u64;
+            self.noted = self.written;
+        } else {
+            self.is_ragged = true;
+            let _ = self.cut_ragged_end();
+        }
+    }
+
     /// A file whose name is gone takes everything without a word, and keeps nothing.
     fn check_name(&mut self) -> Result<(), Fault> {
         match self.file.has_name() {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.give_up_file();
-                let error = io::Error::new(io::ErrorKind::NotFound, "the file has been removed");
+                let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
                 Err(self.file_fault("write", &error))
             }
             Err(error) => Err(self.file_fault("look at", &error)),
@@ -313,6 +360,7 @@ impl<D: Disk> Journal<D> {
         self.written_seq -= self.queue.unsynced_groups();
         self.queue.rewind();
         self.written = self.synced;
+        self.proven = self.proven.min(self.written);
         // At once, although it has to be done again until it is durable: should the
         // process end now, the next one would read, and build upon, what may not be on
         // the disk.
@@ -333,7 +381,7 @@ impl<D: Disk> Journal<D> {
         self.open_next()?;
         self.is_lost = false;
         self.write_queue()?;
-        self.try_sync()
+        self.sync_all()
     }
 
     /// Whether all listed files are still there. To list another one beside them would
@@ -343,7 +391,7 @@ impl<D: Disk> Journal<D> {
         match self.manifest.chain().find(|file| !names.contains(&file.name)) {
             None => Ok(()),
             Some(file) => {
-                let error = io::Error::new(io::ErrorKind::NotFound, "the file has been removed");
+                let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
                 Err(Fault::new("go on without", &self.home.path(&file.name), &error))
             }
         }
@@ -424,6 +472,7 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(std::mem::replace(&mut self.file_name, new.name), self.written);
         self.file = new.file;
         (self.written, self.synced) = (new.bytes, new.bytes);
+        (self.proven, self.noted) = (new.bytes, new.bytes);
         (self.is_dirty, self.is_ragged) = (false, false);
         self.remove_unlisted();
         Ok(())
@@ -445,7 +494,7 @@ impl<D: Disk> Journal<D> {
         self.now_unix_ms = now_unix_ms;
         // Only the last file may end in a torn group, so this one has to be durable
         // before there is a later one.
-        if let Err(fault) = self.try_sync() {
+        if let Err(fault) = self.sync_all() {
             if self.is_lost {
                 self.fault = Some(fault.clone());
             }
@@ -525,6 +574,13 @@ impl<D: Disk> Journal<D> {
         }
     }
 
+    /// Files that have been removed since the last call and are still open: their room is
+    /// given back when they are closed, which can take half a second and should be done
+    /// where nobody waits.
+    pub fn take_removed(&mut self) -> Vec<D::File> {
+        std::mem::take(&mut self.removed)
+    }
+
     /// Removes what an earlier change of the manifest may have listed; one has become
     /// durable that does not.
     fn remove_unlisted(&mut self) {
@@ -539,8 +595,8 @@ impl<D: Disk> Journal<D> {
     fn remove_history(&mut self) {
         let is_history = |file: &ManifestFile| file.role == Role::History;
         let history = self.manifest.files.iter().filter(|file| is_history(file));
-        let removed: Vec<String> =
-            history.map(|file| file.name.clone()).filter(|name| self.remove(name)).collect();
+        let mut removed: Vec<String> = history.map(|file| file.name.clone()).collect();
+        removed.retain(|name| self.remove(name));
         if removed.is_empty() {
             return;
         }
@@ -554,9 +610,14 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Removes a file and answers whether it is gone. That it stays costs its bytes.
-    fn remove(&self, name: &str) -> bool {
-        match self.home.disk.remove(&self.home.path(name)) {
-            Ok(()) => true,
+    fn remove(&mut self, name: &str) -> bool {
+        let path = self.home.path(name);
+        let open = self.home.disk.open(&path, false);
+        match self.home.disk.remove(&path) {
+            Ok(()) => {
+                self.removed.extend(open);
+                true
+            }
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
@@ -579,7 +640,7 @@ fn add_incr<D: Disk>(
     role: Role,
     last_incr: &mut u64,
     now_unix_ms: u64,
-) -> Result<NewFile<D>, NotAdded> {
+) -> Result<CurrentFile<D>, NotAdded> {
     let sequence = *last_incr + 1;
     let name = home.location.name_of(Role::Incr, sequence);
     let path = home.path(&name);
@@ -609,7 +670,7 @@ fn add_incr<D: Disk>(
         return Err(NotAdded { fault: unsaved.fault, name: Some(name) });
     }
     *last_incr = sequence;
-    Ok(NewFile { file, name, bytes: bytes.len() as u64 })
+    Ok(CurrentFile { file, name, bytes: bytes.len() as u64 })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::home::{Fault, Home, LOCK_NAME, Location};
-use super::journal::{Found, Journal};
+use super::journal::{CurrentFile, Found, Journal};
 use super::manifest::{Manifest, ManifestError, Role};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
 
@@ -76,6 +76,15 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The last file ends in a write that was cut off, and is not to be cut there.
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// Offset behind its last whole group.
+        at: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
     /// A file is not whole, and not in the way that a write leaves that was cut off.
     Damaged {
         /// The file.
@@ -109,6 +118,13 @@ impl fmt::Display for OpenError {
                 "{} has something in it, but there is no manifest that lists it",
                 path.display()
             ),
+            OpenError::Torn { path, at, reason } => write!(
+                f,
+                "{} is torn at offset {at}: {reason} (with aof-load-truncated yes it is cut there, \
+                 and so it is by tollgate check {} --fix)",
+                path.display(),
+                path.display()
+            ),
             OpenError::Damaged { path, at, reason, behind } => {
                 write!(f, "{} is damaged at offset {at}: {reason}", path.display())?;
                 if let Some(behind) = behind {
@@ -122,7 +138,14 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A journal that is being loaded: [`Opening::next`] yields its groups, and when there
+/// What has become of the last file.
+struct LastFile<D: Disk> {
+    /// It, if it can be gone on with.
+    current: Option<CurrentFile<D>>,
+    cut_tail: Option<CutTail>,
+}
+
+/// A journal that is being loaded: [`Opening::next_group`] yields its groups, and when there
 /// are no more, [`Opening::finish`] makes it one that can be written.
 pub struct Opening<D: Disk> {
     home: Home<D>,
@@ -211,8 +234,7 @@ impl<D: Disk> Opening<D> {
     /// # Errors
     /// [`OpenError::Disk`], after which it can be asked again, and
     /// [`OpenError::Damaged`].
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<Option<Group<'_>>, OpenError> {
+    pub fn next_group(&mut self) -> Result<Option<Group<'_>>, OpenError> {
         let place = loop {
             if self.scanner.is_none() {
                 if self.index == self.files.len() {
@@ -228,6 +250,12 @@ impl<D: Disk> Opening<D> {
             }
         };
         Ok(self.scanner.as_ref().map(|scanner| scanner.group(&place)))
+    }
+
+    /// What [`Opening::finish`] would cut off, once all groups have been yielded.
+    pub fn torn(&self) -> Option<OpenError> {
+        let (at, reason) = self.torn?;
+        Some(OpenError::Torn { path: self.path().to_path_buf(), at, reason })
     }
 
     fn is_last(&self) -> bool {
@@ -312,8 +340,8 @@ impl<D: Disk> Opening<D> {
     /// # Errors
     /// See [`OpenError`].
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
-        while self.next()?.is_some() {}
-        let (current, cut_tail) = self.ready_last_file()?;
+        while self.next_group()?.is_some() {}
+        let LastFile { current, cut_tail } = self.ready_last_file()?;
         for file in &self.files {
             // What the last process has written and not synced is about to be built
             // upon. That need not be in the last file only, see `is_end`.
@@ -358,13 +386,11 @@ impl<D: Disk> Opening<D> {
     }
 
     /// Cuts the last file if it is torn, and opens it if it can be gone on with.
-    #[allow(clippy::type_complexity)]
-    fn ready_last_file(
-        &mut self,
-    ) -> Result<(Option<(D::File, String, u64)>, Option<CutTail>), OpenError> {
-        let Some(last) = self.files.last_mut() else { return Ok((None, None)) };
+    fn ready_last_file(&mut self) -> Result<LastFile<D>, OpenError> {
+        let none = LastFile { current: None, cut_tail: None };
+        let Some(last) = self.files.last_mut() else { return Ok(none) };
         if last.role != Role::Incr || (self.torn.is_none() && !self.is_last_ours) {
-            return Ok((None, None));
+            return Ok(none);
         }
         let path = &last.path;
         let opened = self.home.disk.open(path, true);
@@ -378,7 +404,9 @@ impl<D: Disk> Opening<D> {
             cut_tail = Some(CutTail { path: path.clone(), at, bytes, reason, kept });
         }
         let is_usable = self.is_last_ours && last.bytes > 0;
-        Ok((is_usable.then(|| (file, last.name.clone(), last.bytes)), cut_tail))
+        let current =
+            is_usable.then(|| CurrentFile { file, name: last.name.clone(), bytes: last.bytes });
+        Ok(LastFile { current, cut_tail })
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::disk::DiskFile;
-use super::groups::{self, Header, PING_PREFIX, SEAL_BYTES, SEAL_PREFIX, sealed_sum};
+use super::groups::{self, Header, Mark, PING_PREFIX, SEAL_BYTES, SEAL_PREFIX, sealed_sum};
 use super::search;
 use super::walk::{Stop, Walk, note_len};
 
@@ -20,6 +20,7 @@ const ENDS_INSIDE: &str = "the file ends inside a group";
 const NO_COMMAND: &str = "this is not a command";
 const WRONG_SUM: &str = "the group's sum is another one";
 const NO_HEADER: &str = "the file does not begin as a journal does";
+const UNWRITTEN: &str = "not all of it was written, nor was it synced, or anything behind it";
 const NO_END: &str = "the group that ends the file is missing";
 const WRONG_END: &str = "the file says that it has more or fewer groups";
 const BEHIND_END: &str = "something stands behind the group that ends the file";
@@ -59,8 +60,9 @@ pub struct Group<'a> {
 pub enum End {
     /// All of it is whole.
     Whole,
-    /// What stands from `at` on is the rest of a write that was cut off: nothing whole
-    /// comes after it. Where only the end group is missing, `at` is the file's length.
+    /// What stands from `at` on is the rest of writes that were cut off: nothing whole
+    /// comes after it, or nothing that is known to have been synced. Where only the end
+    /// group is missing, `at` is the file's length.
     Torn {
         /// Offset behind the last whole group.
         at: u64,
@@ -78,7 +80,7 @@ pub enum End {
     },
 }
 
-/// What [`Scanner::next`] has found.
+/// What [`Scanner::scan`] has found.
 #[derive(Clone, Copy, Debug)]
 pub enum Scanned<'a> {
     /// The next group.
@@ -98,6 +100,8 @@ pub struct Scanner<F> {
     piece_bytes: usize,
     origin: Origin,
     form: Form,
+    /// There are notes of how far it was durable.
+    has_notes: bool,
     buffer: Vec<u8>,
     /// Bytes of the buffer that have been read.
     filled: usize,
@@ -156,6 +160,7 @@ impl<F: DiskFile> Scanner<F> {
             piece_bytes: piece_bytes.max(2 * SEAL_BYTES),
             origin: Origin::Unknown,
             form: Form::Sealed,
+            has_notes: false,
             buffer: Vec::new(),
             filled: 0,
             buffer_at: 0,
@@ -197,9 +202,8 @@ impl<F: DiskFile> Scanner<F> {
     ///
     /// # Errors
     /// What the disk says. The scanner can be asked again.
-    #[allow(clippy::should_implement_trait)]
     #[inline]
-    pub fn next(&mut self) -> io::Result<Scanned<'_>> {
+    pub fn scan(&mut self) -> io::Result<Scanned<'_>> {
         Ok(match self.step()? {
             Step::Group(place) => Scanned::Group(self.group(&place)),
             Step::End(end) => Scanned::End(end),
@@ -212,11 +216,16 @@ impl<F: DiskFile> Scanner<F> {
         if let Some(end) = self.end {
             return Ok(Step::End(end));
         }
-        let offset = self.position();
-        let advance = match self.form {
-            Form::Sealed => self.advance_sealed()?,
-            Form::Plain => self.advance_plain()?,
-            Form::Refused(reason) => Advance::Bad(reason),
+        let (offset, advance) = loop {
+            let offset = self.position();
+            let advance = match self.form {
+                Form::Sealed => self.advance_sealed()?,
+                Form::Plain => self.advance_plain()?,
+                Form::Refused(reason) => Advance::Bad(reason),
+            };
+            if !matches!(&advance, Advance::Group(place) if self.is_note(&place.range)) {
+                break (offset, advance);
+            }
         };
         let end = match advance {
             Advance::Group(place) => match self.end_at(&place.range) {
@@ -285,8 +294,11 @@ impl<F: DiskFile> Scanner<F> {
             return Ok(());
         }
         match self.advance_sealed()? {
-            Advance::Group(place) => match Header::parse(&self.buffer[place.range]) {
-                Some(header) => self.origin = Origin::Journal(header),
+            Advance::Group(place) => match Header::parse(&self.buffer[place.range.clone()]) {
+                Some(header) => {
+                    self.origin = Origin::Journal(header);
+                    self.has_notes = Header::promises_notes(&self.buffer[place.range]);
+                }
                 None => {
                     self.form = Form::Refused(NO_HEADER);
                     self.start = 0;
@@ -300,13 +312,24 @@ impl<F: DiskFile> Scanner<F> {
         Ok(())
     }
 
-    /// Whether the group that has just been passed ends the file.
+    /// What the group that has just been passed says of the file.
     #[inline]
-    fn end_at(&mut self, range: &Range<usize>) -> Option<End> {
+    fn mark_at(&self, range: &Range<usize>) -> Option<Mark> {
         if self.form == Form::Plain {
             return None;
         }
-        let groups = groups::parse_end(&self.buffer[range.clone()])?;
+        groups::parse_mark(&self.buffer[range.clone()])
+    }
+
+    #[inline]
+    fn is_note(&self, range: &Range<usize>) -> bool {
+        matches!(self.mark_at(range), Some(Mark::Synced(_)))
+    }
+
+    /// Whether the group that has just been passed ends the file.
+    #[inline]
+    fn end_at(&mut self, range: &Range<usize>) -> Option<End> {
+        let Some(Mark::End(groups)) = self.mark_at(range) else { return None };
         let at = self.buffer_at + range.start as u64;
         if groups != self.groups && !self.has_skipped {
             return Some(End::Damaged { at, reason: WRONG_END, behind: None });
@@ -328,18 +351,45 @@ impl<F: DiskFile> Scanner<F> {
     }
 
     /// The group at `at` is not whole: is there one behind it?
-    fn bad_end(&self, at: u64, reason: &'static str) -> io::Result<End> {
+    fn bad_end(&mut self, at: u64, reason: &'static str) -> io::Result<End> {
         let behind = match self.form {
             // It can be large, and there is none.
             Form::Refused(RDB) => None,
             _ => search::whole_group_behind(&self.file, at, self.len, self.piece_bytes)?,
         };
+        if let Some(behind) = behind.filter(|_| self.has_notes)
+            && !self.was_synced(at, behind)?
+        {
+            return Ok(End::Torn { at, reason: UNWRITTEN });
+        }
         let is_strange = matches!(self.form, Form::Refused(_));
         Ok(if behind.is_some() || is_strange {
             End::Damaged { at, reason, behind }
         } else {
             End::Torn { at, reason }
         })
+    }
+
+    /// Whether a note in what is whole from `behind` on says that the group at `at` was
+    /// durable.
+    fn was_synced(&mut self, at: u64, behind: u64) -> io::Result<bool> {
+        self.resume(behind);
+        loop {
+            match self.advance_sealed()? {
+                Advance::Group(place) => match self.mark_at(&place.range) {
+                    Some(Mark::Synced(offset)) if offset > at => return Ok(true),
+                    Some(_) | None => {}
+                },
+                Advance::Clean => return Ok(false),
+                Advance::Cut(_) | Advance::Bad(_) => {
+                    let (bad_at, len) = (self.position(), self.len);
+                    let next =
+                        search::whole_group_behind(&self.file, bad_at, len, self.piece_bytes)?;
+                    let Some(next) = next else { return Ok(false) };
+                    self.resume(next);
+                }
+            }
+        }
     }
 
     /// Passes a group and its seal.

@@ -144,6 +144,26 @@ impl Content {
         }
     }
 
+    /// Some pages have been written, in any order; in place of others there are zeros.
+    fn write_back_pages(&mut self, dirty: &[Range<usize>], rng: &mut fastrand::Rng) {
+        let page = 1_usize << rng.u8(4..13);
+        let is_written: Vec<bool> = (0..=self.bytes.len() / page).map(|_| rng.bool()).collect();
+        for range in dirty {
+            let mut start = range.start;
+            while start < range.end {
+                let number = start / page;
+                let end = range.end.min((number + 1) * page);
+                if is_written[number] {
+                    self.write_back(start..end);
+                }
+                start = end;
+            }
+        }
+        if rng.bool() && self.durable.len() < self.bytes.len() {
+            self.durable.resize(self.bytes.len(), 0);
+        }
+    }
+
     /// The disk is cut off after some of what it had been asked for.
     fn crash(&mut self, rng: &mut fastrand::Rng) {
         let is_cut = match self.cut_to.take() {
@@ -161,8 +181,10 @@ impl Content {
             1 => total,
             _ => rng.usize(..=total),
         };
-        if is_cut {
-            self.write_back_some(dirty, left);
+        match () {
+            () if !is_cut => {}
+            () if rng.bool() => self.write_back_some(dirty, left),
+            () => self.write_back_pages(&dirty, rng),
         }
         self.bytes.clone_from(&self.durable);
     }
@@ -194,8 +216,8 @@ impl SimulatedDisk {
         self.state().counts
     }
 
-    /// The machine stops: of what was not synced there is, for each file, some prefix,
-    /// and of the directory changes the first few or any. Open files and locks are dead,
+    /// The machine stops: of what was not synced there is, for each file, some prefix or
+    /// some of its pages, and of the directory changes the first few or any. Open files and locks are dead,
     /// and nothing goes wrong any more.
     pub fn crash(&self, seed: u64) {
         let mut rng = fastrand::Rng::with_seed(seed);

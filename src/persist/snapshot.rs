@@ -183,7 +183,7 @@ mod tests {
         let mut scanner = Scanner::new(file, 1 << 16).expect("it can be read");
         let mut groups = 0;
         loop {
-            match scanner.next().expect("it can be read") {
+            match scanner.scan().expect("it can be read") {
                 Scanned::Group(_) => groups += 1,
                 Scanned::End(end) => {
                     assert_eq!(end, End::Whole);

@@ -12,6 +12,7 @@ use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use mio::Waker;
@@ -106,10 +107,18 @@ pub(super) struct Keeper {
     mailbox: Arc<Mailbox>,
     loading: Option<Loading>,
     writer: Option<Writer>,
+    /// The one that was kept until CONFIG SET appendonly no, while it ends. Replies that
+    /// wait are true after that.
+    ending_writer: Option<Writer>,
     reached: Reached,
+    /// The journal's thread is opening its files.
+    is_opening: bool,
     copier: Option<Copier>,
     /// How many of them there have been.
     copiers: u64,
+    /// Those whose snapshot was given up and whose threads have not ended. They may
+    /// still write to the file of that name, and remove it at their end.
+    ending: Vec<u64>,
     /// The walk has ended, and its file has not.
     is_walked: bool,
     /// No slice of the walk before then, while clients are served.
@@ -135,9 +144,12 @@ impl Keeper {
             mailbox: Arc::new(Mailbox::new(waker)),
             loading,
             writer: None,
+            ending_writer: None,
             reached: Reached::default(),
+            is_opening: false,
             copier: None,
             copiers: 0,
+            ending: Vec::new(),
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
@@ -168,8 +180,15 @@ impl Keeper {
             self.load(engine)?;
             return Ok(true);
         }
-        if self.writer.is_some() != engine.config().appendonly && !self.loads_until_rewritten {
+        if self.writer.is_some() != engine.config().appendonly
+            && !self.loads_until_rewritten
+            && self.ending_writer.is_none()
+        {
             self.follow_option(engine, now);
+        }
+        // It may have been kept all along, if somebody has changed his mind at once.
+        if engine.awaits_journal() && self.writer.is_some() && !self.is_opening {
+            engine.journal_begun();
         }
         if let Some(kind) = engine.take_snapshot_request() {
             self.begin_snapshot(kind, engine, now);
@@ -201,6 +220,9 @@ impl Keeper {
     /// It is not.
     pub(super) fn finish(mut self, engine: &mut Engine) -> Result<(), KeepError> {
         let is_unfounded = self.is_unfounded;
+        if let Some(writer) = self.ending_writer.take() {
+            return writer.finish().map_err(KeepError);
+        }
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         let groups = engine.take_groups();
         if !groups.is_empty() {
@@ -262,31 +284,24 @@ impl Keeper {
     fn follow_option(&mut self, engine: &mut Engine, now: Now) {
         if let Some(mut writer) = self.writer.take() {
             writer.write(engine.take_groups());
-            // Replies that have waited are true after this.
-            if let Err(why) = writer.finish() {
-                log::error!("{why}");
-            }
+            writer.end();
+            self.is_opening = false;
+            self.ending_writer = Some(writer);
             self.end_rewrite("no journal is kept any more", engine);
-            self.is_unfounded = false;
-            engine.stop_journal();
-            log::info!("no journal is kept any more");
             return;
         }
-        let opened = Opening::new(SystemDisk, self.location.clone(), now.unix_ms());
-        let started = opened.map_err(KeepError::from).and_then(|opening| {
-            // What its files hold is of another time.
-            self.start_writer(Source::Replaced(Box::new(opening)), engine)
-        });
-        match started {
+        // What its files hold is of another time. They are opened by the thread, for a
+        // disk may take its time.
+        match self.start_writer(Source::Begun(self.location.clone(), now.unix_ms()), engine) {
             Ok(()) => {
                 engine.start_journal();
+                self.is_opening = true;
                 self.is_unfounded = true;
                 self.note_progress(engine);
-                log::info!("a journal is kept from now on");
             }
             Err(why) => {
                 log::error!("no journal can be kept: {why}");
-                engine.refuse_journal();
+                engine.refuse_journal(&why.0);
             }
         }
     }
@@ -329,12 +344,17 @@ impl Keeper {
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
+            delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
         });
     }
 
     #[cold]
     fn take_mail(&mut self, mail: Mail, engine: &mut Engine, now: Now) -> Result<(), KeepError> {
+        if mail.has_panicked {
+            let why = "a thread that writes files has panicked: nothing more can be kept";
+            return Err(KeepError(why.to_owned()));
+        }
         self.reached = mail.reached;
         self.note_progress(engine);
         // While the disk fails nothing is changed, so no token is given either.
@@ -343,30 +363,44 @@ impl Keeper {
             self.loads_until_durable = false;
             engine.end_replay(now);
         }
+        if mail.is_begun && self.writer.is_some() {
+            log::info!("a journal is kept from now on");
+            self.is_opening = false;
+        }
         if let Some(why) = mail.failed {
+            self.is_opening = false;
             log::error!("no journal can be kept: {why}");
-            self.writer = None;
+            if let Some(writer) = self.writer.take() {
+                // It says the same once more.
+                let _ = writer.finish();
+            }
             self.end_rewrite(&why, engine);
             self.is_unfounded = false;
             engine.stop_journal();
-            engine.refuse_journal();
+            engine.refuse_journal(&why);
             if self.loads_until_rewritten || self.loads_until_durable {
                 return Err(KeepError(why));
             }
         }
-        match mail.rewrite_begun {
-            // The journal it was for may have been given up meanwhile.
-            Some(Ok(file)) if self.writer.is_some() && engine.has_begun_rewrite() => {
-                self.begin_walk(SnapshotKind::Rewrite, file, engine);
+        if let Some(result) = mail.ended.filter(|_| self.ending_writer.is_some()) {
+            self.end_journal(result, engine);
+        }
+        // The journal it was for may have been given up meanwhile, and its rewrite with it.
+        let is_rewriting = self.writer.is_some() && engine.has_begun_rewrite();
+        match mail.rewrite_begun.filter(|_| is_rewriting) {
+            Some(Ok(file)) => {
+                self.begin_walk(SnapshotKind::Rewrite, move || Ok(file), engine);
             }
-            Some(Ok(_)) => {}
             Some(Err(why)) => self.fail_snapshot(SnapshotKind::Rewrite, &why, engine),
             None => {}
         }
-        if let Some((number, result)) = mail.snapshot {
-            self.take_snapshot(number, result, engine);
+        for (number, copied) in mail.snapshots {
+            self.ending.retain(|&ending| ending != number);
+            if let Some(result) = copied {
+                self.take_snapshot(number, result, engine);
+            }
         }
-        match mail.rewrite_finished {
+        match mail.rewrite_finished.filter(|_| is_rewriting) {
             Some(Ok(())) => {
                 log::info!("rewrote the journal: {} bytes", self.reached.current_bytes);
                 engine.note_snapshot(SnapshotKind::Rewrite, true);
@@ -384,6 +418,18 @@ impl Keeper {
         Ok(())
     }
 
+    /// The thread has ended that was told to.
+    fn end_journal(&mut self, result: Result<(), String>, engine: &mut Engine) {
+        // It is told here what it has said already.
+        drop(self.ending_writer.take().map(Writer::finish));
+        if let Err(why) = result {
+            log::error!("{why}");
+        }
+        self.is_unfounded = false;
+        engine.stop_journal();
+        log::info!("no journal is kept any more");
+    }
+
     // Snapshots
 
     fn take_snapshot(
@@ -395,7 +441,11 @@ impl Keeper {
         let Some(copier) = self.copier.take_if(|copier| copier.number() == number) else {
             // Nobody waits for it any more. A base of its number will never be listed.
             if let Ok(Snapshot { header: Header { kind: FileKind::Base, .. }, path, .. }) = result {
-                let _ = SystemDisk.remove(&path);
+                // That takes as long as it is large.
+                let remove = move || drop(SystemDisk.remove(&path));
+                if let Err(error) = thread::Builder::new().spawn(remove) {
+                    log::warn!("a base that is not needed stays: no thread for it: {error}");
+                }
             }
             return;
         };
@@ -425,11 +475,13 @@ impl Keeper {
                 }
             }
             SnapshotKind::Save => {
-                let path = self.location.dir.join(&engine.config().dbfilename);
-                match create_snapshot(&path, now) {
-                    Ok(file) => self.begin_walk(kind, file, engine),
-                    Err(why) => self.fail_snapshot(kind, &why, engine),
+                if !self.ending.is_empty() {
+                    let why = "the disk is still busy with the one that was given up";
+                    self.fail_snapshot(kind, why, engine);
+                    return;
                 }
+                let path = self.location.dir.join(&engine.config().dbfilename);
+                self.begin_walk(kind, move || create_snapshot(&path, now), engine);
             }
         }
     }
@@ -437,11 +489,11 @@ impl Keeper {
     fn begin_walk(
         &mut self,
         kind: SnapshotKind,
-        file: SnapshotWriter<SystemDisk>,
+        open: impl FnOnce() -> Result<SnapshotWriter<SystemDisk>, String> + Send + 'static,
         engine: &mut Engine,
     ) {
         self.copiers += 1;
-        match Copier::start(kind, self.copiers, file, self.mailbox.clone()) {
+        match Copier::start(kind, self.copiers, open, self.mailbox.clone()) {
             Ok(copier) => {
                 self.copier = Some(copier);
                 self.is_walked = false;
@@ -457,7 +509,10 @@ impl Keeper {
             SnapshotKind::Rewrite => log::error!("the journal was not rewritten: {why}"),
             SnapshotKind::Save => log::error!("the snapshot was not written: {why}"),
         }
-        self.copier.take_if(|copier| copier.kind() == kind);
+        let copier = self.copier.take_if(|copier| copier.kind() == kind);
+        if let Some(copier) = copier.filter(|_| kind == SnapshotKind::Save) {
+            self.ending.push(copier.number());
+        }
         if kind == SnapshotKind::Rewrite
             && let Some(writer) = &self.writer
         {
@@ -517,3 +572,6 @@ fn create_snapshot(path: &Path, now: Now) -> Result<SnapshotWriter<SystemDisk>, 
     SnapshotWriter::create(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
         .map_err(|fault| fault.to_string())
 }
+
+#[cfg(test)]
+mod tests;

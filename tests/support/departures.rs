@@ -202,9 +202,9 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     (
         "CONFIG SET appendonly",
-        "The answer is OK before the files are opened; if that fails, the log says why and the \
-      option is `no` again. Until the first rewrite has ended a restart finds the old journal, and \
-      WAITAOF waits.",
+        "If the files cannot be opened, the error says why. Inside a transaction the answer is OK \
+      before they are; then the log says why, and the option is `no` again. Until the first \
+      rewrite has ended a restart finds the old journal, and WAITAOF waits.",
     ),
     ("WAITAOF", "It waits for the changes of all clients, not only of its own."),
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),

@@ -12,6 +12,7 @@ pub(crate) mod departures;
 pub(crate) mod driver;
 pub(crate) mod events;
 pub(crate) mod generator;
+pub(crate) mod kept;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod redis_server;

@@ -154,6 +154,7 @@ impl ServerState {
         self.commands.fill(CommandStats::default());
         self.latencies.fill(None);
         self.rate = Rate::default();
+        self.persistence.delayed_syncs_reset = self.persistence.delayed_syncs;
     }
 
     /// Counts an error reply, `text` being what follows the `-`.

@@ -23,6 +23,8 @@ pub(crate) struct Persistence {
     pub(crate) durable_seq: u64,
     /// The last group that was sealed.
     pub(crate) sealed_seq: u64,
+    /// Of a journal that is begun while the server runs.
+    pub(crate) beginning: Beginning,
     /// A restart would not find the journal yet, because its first rewrite has not
     /// ended: nothing can be durable, and nobody waits for that but who asks to.
     pub(crate) is_unfounded: bool,
@@ -34,6 +36,11 @@ pub(crate) struct Persistence {
     pub(crate) current_bytes: u64,
     /// See [`Persistence::current_bytes`].
     pub(crate) base_bytes: u64,
+    /// Syncs that took so long that the next came late, and how many of them were before
+    /// CONFIG RESETSTAT.
+    pub(crate) delayed_syncs: u64,
+    /// See [`Persistence::delayed_syncs`].
+    pub(crate) delayed_syncs_reset: u64,
     /// Of the rewrites of the journal.
     pub(crate) rewrite: Runs,
     /// Of the snapshots that SAVE and BGSAVE write.
@@ -48,6 +55,17 @@ pub(crate) struct Persistence {
     pub(crate) save_waiters: Vec<Waiter>,
     /// Clients that wait for a group to be durable.
     pub(crate) durability_waiters: DurabilityWaiters,
+}
+
+/// What becomes of CONFIG SET appendonly yes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beginning {
+    /// The files are about to be opened.
+    pub(crate) is_pending: bool,
+    /// Why there is no journal after all.
+    pub(crate) refusal: Option<String>,
+    /// Clients that wait for that.
+    pub(crate) waiters: Vec<Waiter>,
 }
 
 /// Walks through the keyspace that write a file: how they have gone.
@@ -85,11 +103,25 @@ impl Runs {
         }
     }
 
+    /// From now on it is about another file.
+    pub(crate) fn forget_failures(&mut self) {
+        self.failures = 0;
+    }
+
     /// When one that is not asked for may be tried again after it has failed, in Unix
-    /// seconds.
-    pub(crate) fn retry_s(&self) -> u64 {
+    /// seconds. The pause is twice as long each time, up to `pause_max_s`: a rewrite that
+    /// fails late leaves another file, so one that always does must not be tried all the
+    /// time.
+    pub(crate) fn retry_s(&self, pause_max_s: u64) -> u64 {
         const PAUSE_S: u64 = 5;
-        if self.failures == 0 { 0 } else { self.failed_at_s.saturating_add(PAUSE_S) }
+        const DOUBLED_MAX: u64 = 16;
+        match self.failures {
+            0 => 0,
+            failures => {
+                let pause_s = PAUSE_S << (failures - 1).min(DOUBLED_MAX);
+                self.failed_at_s.saturating_add(pause_s.min(pause_max_s))
+            }
+        }
     }
 
     /// As INFO says how the last one went.
@@ -153,5 +185,26 @@ impl Persistence {
     /// Whether replies have to wait until their changes are durable.
     pub(crate) fn gates_replies(&self, policy: FsyncPolicy) -> bool {
         self.journaling && !self.is_unfounded && policy == FsyncPolicy::Always
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_tried_less_and_less_often() {
+        let mut runs = Runs::default();
+        assert_eq!(runs.retry_s(600), 0);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            runs.end(false, 1_000);
+            pauses.push(runs.retry_s(600) - 1_000);
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(runs.retry_s(20), 1_020);
+        runs.end(true, 2_000);
+        runs.end(false, 3_000);
+        assert_eq!(runs.retry_s(600), 3_005);
     }
 }

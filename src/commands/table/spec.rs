@@ -164,6 +164,8 @@ pub mod flags {
     /// Ours: what CLIENT CACHING says stays in force for the command after it;
     /// of a container, for all its subcommands.
     pub const KEEPS_CACHING: u32 = 1 << 28;
+    /// Ours: what it answers depends on keys that it does not name.
+    pub const LOOKS_FURTHER: u32 = 1 << 31;
 
     /// The names COMMAND INFO gives them, in its order. Redis 7.0 does not show
     /// `may_replicate`.

@@ -218,3 +218,20 @@ fn a_running_server_and_a_repair_keep_each_other_out() {
     drop(server);
     assert!(matches!(fixed(&disk), Fixed::Cut { .. }));
 }
+
+#[test]
+fn a_mended_file_says_that_all_of_it_was_durable() {
+    let written = journal(FileKind::Incr, 20, 9);
+    let mut bytes = written.bytes.clone();
+    bytes[start(&written, 3) + 1] ^= 1;
+    let disk = disk_with(&bytes);
+    assert!(matches!(fixed(&disk), Fixed::Rebuilt { groups: 19, .. }));
+    let mended = disk.read(Path::new(PATH)).expect("it is there");
+    // In a file without notes nobody could tell damage of the last group from a write
+    // that was cut off.
+    let last = mended.windows(8).rposition(|part| part == &written.groups[19][..8]);
+    let mut damaged = mended.clone();
+    damaged[last.expect("it is there") + 4] ^= 1;
+    let disk = disk_with(&damaged);
+    assert!(checked(&disk).bad.expect("it is damaged").is_damage);
+}

@@ -27,7 +27,7 @@ impl Directory {
         let mut opening = Opening::new(SystemDisk, self.location(), 1)?;
         let mut reader = CommandReader::default();
         let mut keys = Vec::new();
-        while let Some(group) = opening.next()? {
+        while let Some(group) = opening.next_group()? {
             let mut rest = group.commands;
             while let Some(args) = reader.next(&mut rest) {
                 keys.push(String::from_utf8_lossy(&args[1]).into_owned());

@@ -31,7 +31,7 @@ fn group(number: u64) -> Vec<u8> {
 fn load(opening: &mut Opening<SimulatedDisk>) -> Result<u64, OpenError> {
     let mut reader = CommandReader::default();
     let (mut based, mut last) = (0, 0);
-    while let Some(found) = opening.next()? {
+    while let Some(found) = opening.next_group()? {
         let mut rest = found.commands;
         let args = reader.next(&mut rest).expect("a group has a command");
         let number = std::str::from_utf8(&args[1]).ok().and_then(|text| text.parse().ok());
@@ -80,6 +80,13 @@ impl Life {
         }
     }
 
+    /// With a journal on a new disk.
+    fn begun() -> Life {
+        let mut life = Life::new();
+        life.open().expect("the disk is sound");
+        life
+    }
+
     /// Opens the journal and compares what is in it with what was promised.
     fn open(&mut self) -> Result<Option<CutTail>, OpenError> {
         let mut opening = Opening::new(self.disk.clone(), location(), 1)?;
@@ -113,6 +120,18 @@ impl Life {
             assert!(durable <= self.sent);
             self.promised = self.promised.max(durable);
         }
+    }
+
+    /// Groups that are written.
+    fn put(&mut self, count: u64) {
+        self.append(count);
+        self.write();
+    }
+
+    /// The same, and synced.
+    fn keep(&mut self, count: u64) {
+        self.put(count);
+        self.sync();
     }
 
     fn write(&mut self) -> bool {
@@ -273,28 +292,18 @@ fn live_randomly(seed: u64, counted: Counted) {
 
 /// Everything that a journal does, once.
 fn script(life: &mut Life) {
-    life.append(3);
-    life.write();
-    life.sync();
-    life.append(2);
-    life.write();
+    life.keep(3);
+    life.put(2);
     life.begin_rewrite();
-    life.append(2);
-    life.write();
+    life.put(2);
     life.write_base();
-    life.append(1);
-    life.write();
-    life.sync();
+    life.keep(1);
     life.finish_rewrite();
-    life.append(2);
-    life.write();
-    life.sync();
+    life.keep(2);
     life.begin_rewrite();
     life.write_base();
     life.finish_rewrite();
-    life.append(1);
-    life.write();
-    life.sync();
+    life.keep(1);
 }
 
 #[test]
@@ -338,11 +347,8 @@ fn a_file_that_may_be_listed_does_not_hide_a_torn_one() {
     let mut cut = 0;
     for seed in 0..60 {
         println!("seed {seed}");
-        let mut life = Life::new();
-        life.open().expect("the disk is sound");
-        life.append(3);
-        life.write();
-        life.sync();
+        let mut life = Life::begun();
+        life.keep(3);
         // The new file, its name and the manifest are synced; the manifest's name is not.
         let last = life.disk.counts().syncs + 3;
         life.disk.set_faults(Faults { syncs: last..last + 1, ..Faults::default() });
@@ -371,8 +377,7 @@ fn groups_that_count_when_written_survive_the_process() {
 
 #[test]
 fn a_journal_has_one_owner() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
+    let mut life = Life::begun();
     let second = Opening::new(life.disk.clone(), location(), 1).err();
     assert_eq!(second, Some(OpenError::InUse { dir: "/data/aof".into() }));
     life.journal = None;
@@ -381,11 +386,9 @@ fn a_journal_has_one_owner() {
 
 #[test]
 fn a_torn_tail_is_cut_and_kept() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
-    life.append(4);
-    life.write();
-    life.sync();
+    let mut life = Life::begun();
+    life.keep(3);
+    life.put(1);
     life.end_process(SimulatedDisk::kill);
     let path = PathBuf::from("/data/aof/a.aof.1.incr.aof");
     let bytes = life.disk.read(&path).expect("there is a file");
@@ -407,14 +410,10 @@ fn a_torn_tail_is_cut_and_kept() {
 
 #[test]
 fn what_a_cut_write_does_not_leave_is_refused() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
-    life.append(4);
-    life.write();
+    let mut life = Life::begun();
+    life.put(4);
     life.begin_rewrite();
-    life.append(4);
-    life.write();
-    life.sync();
+    life.keep(4);
     life.end_process(SimulatedDisk::kill);
     let first = PathBuf::from("/data/aof/a.aof.1.incr.aof");
     let second = PathBuf::from("/data/aof/a.aof.2.incr.aof");
@@ -449,24 +448,18 @@ fn what_a_cut_write_does_not_leave_is_refused() {
 
 /// The two files of the test above, which are always the same.
 fn sound_bytes(first: &Path, second: &Path) -> (Vec<u8>, Vec<u8>) {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
-    life.append(4);
-    life.write();
+    let mut life = Life::begun();
+    life.put(4);
     life.begin_rewrite();
-    life.append(4);
-    life.write();
-    life.sync();
+    life.keep(4);
     let read = |path: &Path| life.disk.read(path).expect("there is a file");
     (read(first), read(second))
 }
 
 #[test]
 fn files_without_a_list_are_refused() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
-    life.append(1);
-    life.write();
+    let mut life = Life::begun();
+    life.put(1);
     life.end_process(SimulatedDisk::kill);
     life.disk.remove(Path::new("/data/aof/a.aof.manifest")).expect("there is one");
     let path = PathBuf::from("/data/aof/a.aof.1.incr.aof");
@@ -490,9 +483,7 @@ fn the_files_of_redis_are_loaded_and_gone_on_from() {
         let mut life = Life { disk: disk.clone(), sent: 3, promised: 2, ..Life::new() };
         let cut = life.open().expect("it is whole");
         assert_eq!(cut.is_some(), incr.len() > group(3).len());
-        life.append(2);
-        life.write();
-        life.sync();
+        life.keep(2);
         life.end_process(|disk| disk.crash(1));
         life.open().expect("it is whole");
         script(&mut life);
@@ -504,8 +495,7 @@ fn the_files_of_redis_are_loaded_and_gone_on_from() {
 #[test]
 fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
     for fails in [0, 1, 2] {
-        let mut life = Life::new();
-        life.open().expect("the disk is sound");
+        let mut life = Life::begun();
         script(&mut life);
         life.end_process(SimulatedDisk::kill);
         let old = life.sent;
@@ -514,8 +504,7 @@ fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
             let opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
             life.journal = Some(opening.replace().expect("the disk is sound"));
             (life.sent, life.begun, life.promised) = (1000, 1000, 1000);
-            life.append(2);
-            life.write();
+            life.put(2);
             if fails > 0 {
                 // Also across a file that is given up, and with a full disk.
                 let from = life.disk.counts().syncs;
@@ -526,14 +515,11 @@ fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
             }
             if step > 0 {
                 life.begin_rewrite();
-                life.append(1);
-                life.write();
+                life.put(1);
             }
             if step > 1 {
                 life.write_base();
-                life.append(1);
-                life.write();
-                life.sync();
+                life.keep(1);
             }
             if step > 2 {
                 life.finish_rewrite();
@@ -573,15 +559,11 @@ fn a_base_of_a_journal_that_was_given_up_is_not_mixed_with_one_of_the_next() {
 
 #[test]
 fn a_removed_file_is_noticed() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
-    life.append(1);
-    life.write();
-    life.sync();
+    let mut life = Life::begun();
+    life.keep(1);
     let path = Path::new("/data/aof/a.aof.1.incr.aof");
     life.disk.remove(path).expect("it is there");
-    life.append(1);
-    life.write();
+    life.put(1);
     assert!(!life.sync());
     assert!(!life.write());
     let fault = life.journal.as_ref().and_then(Journal::fault).expect("there is one");
@@ -591,11 +573,8 @@ fn a_removed_file_is_noticed() {
 
 #[test]
 fn a_full_disk_loses_nothing_and_says_why() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
-    life.append(2);
-    life.write();
-    life.sync();
+    let mut life = Life::begun();
+    life.keep(2);
     life.disk.set_faults(Faults { room_bytes: Some(300), ..Faults::default() });
     life.append(20);
     assert!(!life.write());
@@ -612,8 +591,7 @@ fn a_full_disk_loses_nothing_and_says_why() {
 
 #[test]
 fn a_group_larger_than_a_write_goes_through() {
-    let mut life = Life::new();
-    life.open().expect("the disk is sound");
+    let mut life = Life::begun();
     let mut large = Vec::new();
     push_command(&mut large, &[b"SET", b"k", &vec![b'v'; 3 * WRITTEN_BYTES_MAX]]);
     let mut small = Vec::new();
@@ -626,9 +604,41 @@ fn a_group_larger_than_a_write_goes_through() {
     life.end_process(SimulatedDisk::kill);
     let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
     for expected in [&small, &large, &small] {
-        let found = opening.next().expect("it is whole").expect("there is a group");
+        let found = opening.next_group().expect("it is whole").expect("there is a group");
         assert!(found.commands == expected.as_slice());
     }
-    assert!(opening.next().expect("it is whole").is_none());
+    assert!(opening.next_group().expect("it is whole").is_none());
     assert_eq!(opening.loaded_bytes(), opening.total_bytes());
+}
+
+#[test]
+fn what_a_rewrite_has_removed_is_left_open_to_be_closed_elsewhere() {
+    let mut life = Life::begun();
+    life.put(3);
+    life.begin_rewrite();
+    life.write_base();
+    life.finish_rewrite();
+    life.begin_rewrite();
+    life.write_base();
+    let journal = life.journal.as_mut().expect("it is open");
+    // The first file, and a base that is not wanted any more.
+    journal.abandon_rewrite();
+    assert_eq!(journal.take_removed().len(), 2);
+    assert_eq!(journal.take_removed().len(), 0);
+}
+
+#[test]
+fn half_a_note_is_cut_before_another_file_follows() {
+    let mut life = Life::begun();
+    life.put(2);
+    // The sync and a piece of the note succeed; the rest of it and its removal do not.
+    let next = life.disk.counts().operations;
+    let operations = next + 2..next + 4;
+    life.disk.set_faults(Faults { operations, append_bytes_max: Some(10), ..Faults::default() });
+    assert!(life.sync(), "what it is about is durable");
+    life.disk.set_faults(Faults::default());
+    life.begin_rewrite();
+    life.keep(2);
+    life.end_process(SimulatedDisk::kill);
+    assert_eq!(life.open(), Ok(None));
 }

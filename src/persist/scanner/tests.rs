@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::persist::groups::{FileKind, end_command, push_sealed};
+use crate::persist::groups::{FileKind, end_command, push_sealed, synced_command};
 use crate::persist::{CommandReader, Disk, SimulatedDisk};
 
 /// Small, so that groups cross the pieces.
@@ -53,11 +53,17 @@ pub(in crate::persist) fn random_group(rng: &mut fastrand::Rng) -> Vec<u8> {
     group
 }
 
+/// The first command of a file in which there are no notes.
+fn first_format(header: &Header) -> Vec<u8> {
+    let text = String::from_utf8(header.command()).expect("it is text");
+    text.replace("tollgate-journal 2", "tollgate-journal 1").into_bytes()
+}
+
 pub(in crate::persist) fn journal(kind: FileKind, groups: usize, seed: u64) -> Written {
     let mut rng = fastrand::Rng::with_seed(seed);
     let header = Header { kind, sequence: 1, created_unix_ms: 1_700_000_000_000 };
     let mut written = Written { bytes: Vec::new(), groups: Vec::new(), ends: Vec::new() };
-    push_sealed(&mut written.bytes, 0, &header.command());
+    push_sealed(&mut written.bytes, 0, &first_format(&header));
     for _ in 0..groups {
         let group = random_group(&mut rng);
         let offset = written.bytes.len() as u64;
@@ -95,7 +101,7 @@ fn scan_from(bytes: &[u8], written: &Written, piece: usize, from: usize) -> (usi
     }
     let mut count = from;
     loop {
-        match scanner.next().expect("it can be read") {
+        match scanner.scan().expect("it can be read") {
             Scanned::Group(group) => {
                 assert_eq!(group.commands, written.groups[count], "group {count}");
                 assert_eq!(group.offset + group.bytes, written.ends[count]);
@@ -183,6 +189,104 @@ fn a_flipped_byte_is_found_wherever_it_is() {
     }
 }
 
+/// A group or note of a file: where it begins and ends, and what it says was durable.
+struct Unit {
+    start: u64,
+    end: u64,
+    synced: u64,
+}
+
+/// A file as a journal writes it: batches of groups, of which each has been synced before
+/// the next, with a note behind each of how far that was.
+fn noted(batches: usize, seed: u64) -> (Written, Vec<Unit>) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let header = Header { kind: FileKind::Incr, sequence: 1, created_unix_ms: 1 };
+    let mut written = Written { bytes: Vec::new(), groups: Vec::new(), ends: Vec::new() };
+    let mut units = Vec::new();
+    let mut push = |bytes: &mut Vec<u8>, group: &[u8], synced| {
+        let start = bytes.len() as u64;
+        push_sealed(bytes, start, group);
+        units.push(Unit { start, end: bytes.len() as u64, synced });
+    };
+    push(&mut written.bytes, &header.command(), 0);
+    for _ in 0..batches {
+        let synced = written.bytes.len() as u64;
+        for _ in 0..rng.usize(1..8) {
+            let group = random_group(&mut rng);
+            push(&mut written.bytes, &group, 0);
+            written.groups.push(group);
+            written.ends.push(written.bytes.len() as u64);
+        }
+        push(&mut written.bytes, &synced_command(synced), synced);
+    }
+    (written, units)
+}
+
+/// What is to be found where these units, in order, are not whole.
+fn expect_noted(bytes: &[u8], written: &Written, units: &[Unit], bad: &[usize], what: &str) {
+    let (count, end) = scan(bytes, written, PIECE);
+    let Some(&first) = bad.first() else {
+        assert_eq!((count, end), (written.groups.len(), End::Whole), "{what}");
+        return;
+    };
+    let at = units[first].start;
+    assert_eq!(count, written.ends.partition_point(|&end| end <= at), "{what}");
+    let mut behind = (first..units.len()).filter(|index| !bad.contains(index)).peekable();
+    let next = behind.peek().map(|&index| units[index].start);
+    let synced = behind.map(|index| units[index].synced).max().unwrap_or(0);
+    match end {
+        // Without its header nobody knows that there are notes in it.
+        End::Damaged { at: found, behind, .. } if synced > at || first == 0 => {
+            assert_eq!((found, behind), (at, next), "{what}");
+        }
+        End::Torn { at: found, .. } if synced <= at => assert_eq!(found, at, "{what}"),
+        end => panic!("{what}: {end:?}, and what stands behind {at} says {synced}"),
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_damage_where_a_note_says_that_it_was_durable() {
+    let (written, units) = noted(8, 8);
+    let mut bytes = written.bytes.clone();
+    expect_noted(&bytes, &written, &units, &[], "whole");
+    for at in 0..bytes.len() {
+        bytes[at] ^= 1;
+        let bad = units.partition_point(|unit| unit.end <= at as u64);
+        expect_noted(&bytes, &written, &units, &[bad], &format!("byte {at}"));
+        bytes[at] ^= 1;
+    }
+}
+
+#[test]
+fn what_was_not_synced_may_be_there_in_any_pages() {
+    let (mut torn, mut whole_behind) = (0, 0);
+    for seed in 0..600 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (written, units) = noted(6, seed);
+        let mut bytes = written.bytes.clone();
+        let synced = units.iter().map(|unit| unit.synced).max().unwrap_or(0) as usize;
+        let page = 1 << rng.u8(4..9);
+        let is_there: Vec<bool> = (0..=bytes.len() / page).map(|_| rng.bool()).collect();
+        for at in synced..bytes.len() {
+            if !is_there[at / page] {
+                bytes[at] = 0;
+            }
+        }
+        let differs = |unit: &Unit| {
+            let range = unit.start as usize..unit.end as usize;
+            bytes[range.clone()] != written.bytes[range]
+        };
+        let bad: Vec<usize> = (0..units.len()).filter(|&index| differs(&units[index])).collect();
+        expect_noted(&bytes, &written, &units, &bad, &format!("seed {seed}"));
+        torn += usize::from(!bad.is_empty());
+        whole_behind += usize::from(
+            bad.first()
+                .is_some_and(|&first| (first..units.len()).any(|index| !bad.contains(&index))),
+        );
+    }
+    assert!(torn > 300 && whole_behind > 100, "{torn} {whole_behind}");
+}
+
 #[test]
 fn groups_that_are_missing_moved_or_doubled_are_found() {
     let written = journal(FileKind::Incr, 6, 5);
@@ -241,7 +345,7 @@ fn whatever_is_done_to_a_file_only_what_was_written_is_read() {
         let mut last = None;
         let mut is_behind = false;
         loop {
-            match scanner.next().expect("it can be read") {
+            match scanner.scan().expect("it can be read") {
                 Scanned::Group(group) => {
                     let behind = group.offset + group.bytes;
                     let index = written.ends.binary_search(&behind).expect("one ended there");
@@ -273,7 +377,7 @@ fn no_bytes_make_it_panic() {
         let bytes = (0..rng.usize(..30)).map(|_| words[rng.usize(..words.len())]);
         let bytes: Vec<u8> = bytes.collect::<Vec<_>>().concat();
         let mut scanner = scanner_of(&bytes, 0);
-        while let Scanned::Group(group) = scanner.next().expect("it can be read") {
+        while let Scanned::Group(group) = scanner.scan().expect("it can be read") {
             let mut rest = group.commands;
             let mut reader = CommandReader::default();
             while reader.next(&mut rest).is_some() {}
@@ -306,7 +410,7 @@ fn foreign(bytes: &[u8]) -> (Vec<Vec<String>>, End) {
     let mut reader = CommandReader::default();
     let mut groups = Vec::new();
     loop {
-        match scanner.next().expect("it can be read") {
+        match scanner.scan().expect("it can be read") {
             Scanned::Group(group) => {
                 let mut rest = group.commands;
                 let mut commands = Vec::new();

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use super::mail::Mailbox;
+use super::mail::{Copied, Mailbox, OnPanic};
 use crate::engine::{Groups, SnapshotKind};
-use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
+use crate::persist::{SnapshotWriter, SystemDisk};
 
 /// Slices of the walk that may wait to be written.
 const SLICES_MAX: usize = 8;
@@ -33,19 +33,25 @@ pub(super) struct Copier {
 }
 
 impl Copier {
+    /// Starts the thread, which opens the file itself: one that a process has left behind
+    /// is emptied then, and that takes as long as it is large.
     pub(super) fn start(
         kind: SnapshotKind,
         number: u64,
-        file: SnapshotWriter<SystemDisk>,
+        open: impl FnOnce() -> Result<SnapshotWriter<SystemDisk>, String> + Send + 'static,
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Copier> {
         let (orders, received) = sync_channel(SLICES_MAX);
         let is_starved = Arc::new(AtomicBool::new(false));
         let starved = is_starved.clone();
+        let on_panic = OnPanic(mailbox.clone());
         let work = move || {
-            if let Some(result) = copy(file, &received, &starved, &mailbox) {
-                mailbox.post(|mail| mail.snapshot = Some((number, result)));
-            }
+            let _on_panic = on_panic;
+            let copied = match open() {
+                Ok(file) => copy(file, &received, &starved, &mailbox),
+                Err(why) => Some(Err(why)),
+            };
+            mailbox.post(|mail| mail.snapshots.push((number, copied)));
         };
         thread::Builder::new().name("tollgate-copy".to_owned()).spawn(work)?;
         Ok(Copier { kind, number, orders, refused: VecDeque::new(), is_starved })
@@ -99,13 +105,12 @@ impl Copier {
     }
 }
 
-/// `None`: nobody wants it any more.
 fn copy(
     mut file: SnapshotWriter<SystemDisk>,
     orders: &Receiver<Order>,
     is_starved: &AtomicBool,
     mailbox: &Mailbox,
-) -> Option<Result<Snapshot, String>> {
+) -> Copied {
     loop {
         let order = orders.recv().ok()?;
         if is_starved.swap(false, Ordering::SeqCst) {

@@ -105,7 +105,7 @@ impl Loading {
     /// Replays one group; false when there is none left.
     fn load_group(&mut self, engine: &mut Engine) -> Result<bool, KeepError> {
         if let Some(opening) = self.journal.as_mut().filter(|_| !self.is_journal_read) {
-            if let Some(group) = opening.next()? {
+            if let Some(group) = opening.next_group()? {
                 let (offset, commands) = (group.offset, group.commands);
                 let replayed = match group.is_sealed {
                     true => engine.replay(commands),
@@ -117,6 +117,9 @@ impl Loading {
                 };
             }
             self.is_journal_read = true;
+            if let Some(torn) = opening.torn().filter(|_| !engine.config().aof_load_truncated) {
+                return Err(torn.into());
+            }
         }
         let Some(path) = &self.load else { return Ok(false) };
         if self.scanner.is_none() {
@@ -125,7 +128,7 @@ impl Loading {
         let Some(scanner) = &mut self.scanner else { return Ok(false) };
         let is_sealed = matches!(scanner.origin(), Origin::Journal(_));
         let scanned = scanner
-            .next()
+            .scan()
             .map_err(|error| KeepError(format!("cannot read {}: {error}", path.display())))?;
         match scanned {
             Scanned::Group(group) => {

@@ -3,25 +3,48 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use mio::Waker;
 
 use super::writer::Reached;
 use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
 
+/// How a copier's thread has ended: its file is durable or could not be written; `None`:
+/// nobody wanted it any more.
+pub(super) type Copied = Option<Result<Snapshot, String>>;
+
 /// What has happened since the loop last looked.
 #[derive(Default)]
 pub(super) struct Mail {
     /// How far the journal is.
     pub(super) reached: Reached,
+    /// The files are open of a journal that was begun while the server runs.
+    pub(super) is_begun: bool,
     /// Why there is no journal, though there was to be one.
     pub(super) failed: Option<String>,
     /// A rewrite has begun or could not.
     pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
     /// The new base is the journal's, or could not become so.
     pub(super) rewrite_finished: Option<Result<(), String>>,
-    /// The snapshot of the copier with this number is durable, or is given up.
-    pub(super) snapshot: Option<(u64, Result<Snapshot, String>)>,
+    /// The journal's thread has ended, and whether all that it was given is durable.
+    pub(super) ended: Option<Result<(), String>>,
+    /// A thread has panicked, whose work nobody does any more.
+    pub(super) has_panicked: bool,
+    /// What has become of the snapshots of the copiers with these numbers.
+    pub(super) snapshots: Vec<(u64, Copied)>,
+}
+
+/// Kept by a thread as long as it works: if it panics, the loop is told. Nobody would
+/// miss it otherwise, and replies would wait for it for ever.
+pub(super) struct OnPanic(pub(super) Arc<Mailbox>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.post(|mail| mail.has_panicked = true);
+        }
+    }
 }
 
 /// Where the threads leave it.
@@ -58,8 +81,8 @@ impl Mailbox {
     /// Throws away what a writer's thread that has ended has left.
     pub(super) fn forget_writer(&self) {
         let mut mail = self.lock();
-        let snapshot = mail.snapshot.take();
-        *mail = Mail { snapshot, ..Mail::default() };
+        let snapshots = mem::take(&mut mail.snapshots);
+        *mail = Mail { snapshots, ..Mail::default() };
     }
 
     /// What has been left since this was last called, if anything.
@@ -72,7 +95,7 @@ impl Mailbox {
         Some(mem::replace(&mut *mail, Mail { reached, ..Mail::default() }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mail> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Mail> {
         // Each change is one assignment, so there is nothing half done in it.
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }

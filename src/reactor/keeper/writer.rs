@@ -3,16 +3,17 @@
 //! The loop hands it groups and goes on. Whatever has come while it was syncing is
 //! written and synced together next, so that a thousand clients share one sync.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::mail::{Mail, Mailbox};
+use super::mail::{Mail, Mailbox, OnPanic};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
-use crate::persist::{Counted, Journal, OpenError, Opening, Snapshot, SystemDisk};
+use crate::persist::{Counted, Journal, Location, OpenError, Opening, Snapshot, SystemDisk};
 
 /// With `everysec`, the longest time from a sync to the next one.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -41,8 +42,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How many orders are taken before what they bring is written.
 const ORDERS_MAX: usize = 4_096;
 
-/// How often a stopping writer tries to write what is left on a disk that fails.
+/// How often a writer tries at its end to write what is left on a disk that fails.
 const LAST_ATTEMPTS: usize = 10;
+/// The same if clients wait for that end.
+const HURRIED_ATTEMPTS: usize = 1;
 
 /// What the thread is told.
 enum Order {
@@ -58,6 +61,8 @@ enum Order {
     FinishRewrite(Snapshot),
     /// There will be none.
     AbandonRewrite,
+    /// Clients will wait for the end.
+    Hurry,
 }
 
 /// What the thread starts with.
@@ -66,6 +71,8 @@ pub(super) enum Source {
     Open(Box<Journal<SystemDisk>>),
     /// One of other data than what the files hold, which it is to replace.
     Replaced(Box<Opening<SystemDisk>>),
+    /// The same, and the files are not open yet; with the time, in Unix ms.
+    Begun(Location, u64),
 }
 
 /// The loop's end of the thread. Dropping it ends the thread after everything that
@@ -89,6 +96,8 @@ pub(super) struct Reached {
     pub(super) done_bytes: u64,
     pub(super) base_bytes: u64,
     pub(super) current_bytes: u64,
+    /// How often a sync took so long that the next one came late.
+    pub(super) delayed_syncs: u64,
     pub(super) fault: Option<String>,
 }
 
@@ -101,7 +110,8 @@ impl Writer {
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Writer> {
         let (sender, orders) = channel();
-        let work = move || match open(source) {
+        let on_panic = OnPanic(mailbox.clone());
+        let run = move || match open(source, &mailbox) {
             Ok(journal) => Work {
                 journal,
                 policy,
@@ -113,12 +123,20 @@ impl Writer {
                 received_bytes: 0,
                 received_groups: 0,
                 told: (0, false),
+                delayed_syncs: 0,
+                last_attempts: LAST_ATTEMPTS,
             }
             .run(),
             Err(why) => {
                 mailbox.post(|mail| mail.failed = Some(why.to_string()));
                 Err(why.to_string())
             }
+        };
+        let work = move || {
+            let result = run();
+            let ended = result.clone();
+            on_panic.0.post(|mail| mail.ended = Some(ended));
+            result
         };
         let thread = thread::Builder::new().name("tollgate-aof".to_owned()).spawn(work)?;
         let orders = Some(sender);
@@ -171,6 +189,13 @@ impl Writer {
         self.given_bytes.saturating_sub(reached.done_bytes) as usize
     }
 
+    /// Lets the thread end when all that it was given is durable, without patience for a
+    /// disk that fails. It says so by mail.
+    pub(super) fn end(&mut self) {
+        self.order(Order::Hurry);
+        self.orders = None;
+    }
+
     /// Waits until all that it was given is durable.
     ///
     /// # Errors
@@ -197,10 +222,24 @@ impl Drop for Writer {
     }
 }
 
-fn open(source: Source) -> Result<Journal<SystemDisk>, OpenError> {
+fn open(source: Source, mailbox: &Mailbox) -> Result<Journal<SystemDisk>, OpenError> {
     match source {
         Source::Open(journal) => Ok(*journal),
         Source::Replaced(opening) => opening.replace(),
+        Source::Begun(location, unix_ms) => {
+            let journal = Opening::new(SystemDisk, location, unix_ms)?.replace()?;
+            mailbox.post(|mail| mail.is_begun = true);
+            Ok(journal)
+        }
+    }
+}
+
+/// Closes files that have been removed, which takes as long as they are large: replies
+/// would wait for that.
+fn elsewhere(removed: Vec<File>) {
+    if !removed.is_empty() {
+        // Without a thread they are closed here.
+        let _ = thread::Builder::new().name("tollgate-close".to_owned()).spawn(|| drop(removed));
     }
 }
 
@@ -217,6 +256,8 @@ struct Work {
     received_groups: u64,
     /// What the loop was last woken for.
     told: (u64, bool),
+    delayed_syncs: u64,
+    last_attempts: usize,
 }
 
 impl Work {
@@ -240,6 +281,7 @@ impl Work {
             }
             self.work();
             self.report();
+            elsewhere(self.journal.take_removed());
         }
         self.end()
     }
@@ -296,6 +338,7 @@ impl Work {
                 self.mailbox.post(|mail| mail.rewrite_finished = Some(finished));
             }
             Order::AbandonRewrite => self.journal.abandon_rewrite(),
+            Order::Hurry => self.last_attempts = HURRIED_ATTEMPTS,
         }
     }
 
@@ -319,6 +362,8 @@ impl Work {
         self.journal.sync();
         self.synced_at = Instant::now();
         self.sync_time = self.synced_at.duration_since(begun_at);
+        let is_late = self.policy == FsyncPolicy::EverySec && self.sync_time > SYNC_EVERY;
+        self.delayed_syncs += u64::from(is_late);
         self.sync_groups = self.journal.progress().durable_seq.saturating_sub(durable_seq);
     }
 
@@ -361,6 +406,7 @@ impl Work {
             done_bytes: self.received_bytes - progress.queued_bytes - progress.unsynced_bytes,
             base_bytes: progress.base_bytes,
             current_bytes: progress.base_bytes + progress.incr_bytes,
+            delayed_syncs: self.delayed_syncs,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
         };
         let now = (progress.durable_seq, self.journal.fault().is_some());
@@ -371,7 +417,7 @@ impl Work {
 
     /// Nothing more will come: what there is has to be durable.
     fn end(mut self) -> Result<(), String> {
-        for attempt in 0..LAST_ATTEMPTS {
+        for attempt in 0..self.last_attempts {
             if attempt > 0 {
                 thread::sleep(RETRY_AFTER);
             }

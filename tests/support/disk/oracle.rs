@@ -192,7 +192,7 @@ fn groups_of(disk: &Liar, path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let mut scanner = Scanner::new(file, PIECE_BYTES).map_err(told)?;
     let mut groups = Vec::new();
     loop {
-        match scanner.next().map_err(told)? {
+        match scanner.scan().map_err(told)? {
             Scanned::Group(group) => groups.push(group.commands.to_vec()),
             Scanned::End(End::Whole) => return Ok(groups),
             Scanned::End(end) => return Err(format!("the snapshot ends so: {end:?}")),

@@ -709,7 +709,7 @@ impl Server {
         let mut opening = Opening::new(self.disk.clone(), location(), self.now.unix_ms())?;
         let has_base = opening.files().iter().any(|file| is_base(&file.path));
         let (mut base, mut later) = (Vec::new(), Vec::new());
-        while let Some(group) = opening.next()? {
+        while let Some(group) = opening.next_group()? {
             let group = group.commands.to_vec();
             if is_base(opening.path()) { base.push(group) } else { later.push(group) }
         }
@@ -762,6 +762,7 @@ impl Process {
     fn note_progress(&mut self) {
         let reached = &self.reached;
         self.engine.note_journal(JournalProgress {
+            delayed_syncs: 0,
             written_seq: self.seq_before + reached.written_seq,
             durable_seq: self.seq_before + if self.is_unfounded { 0 } else { reached.durable_seq },
             fault: reached.fault.clone(),

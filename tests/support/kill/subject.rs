@@ -133,7 +133,7 @@ fn log_path(dir: &Path) -> PathBuf {
     dir.with_extension("log")
 }
 
-fn log(dir: &Path) -> Stdio {
+pub(crate) fn log(dir: &Path) -> Stdio {
     let file: io::Result<File> = OpenOptions::new().create(true).append(true).open(log_path(dir));
     file.map_or_else(|_| Stdio::null(), Stdio::from)
 }

@@ -1,0 +1,168 @@
+//! What depends on how far the threads are, which a test through a socket cannot choose.
+
+use std::fs;
+
+use mio::{Poll, Token};
+
+use super::*;
+use crate::engine::{Environment, Peer};
+
+/// The loop's side without a loop.
+struct Kept {
+    keeper: Keeper,
+    engine: Engine,
+    now: Now,
+    dir: PathBuf,
+    _poll: Poll,
+}
+
+const ME: usize = 1;
+
+impl Kept {
+    fn new(name: &str) -> Kept {
+        let dir = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).expect("a new name");
+        let mut config = Config::default();
+        config.set("dir", &dir.to_string_lossy()).expect("an option");
+        let poll = Poll::new().expect("the system has one");
+        let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
+        let files = Files::open(&config, Role::Embedded).expect("there are none");
+        let now = clock::read_both();
+        let mut engine = Engine::new(config, Environment::simulated(1), now);
+        let keeper = Keeper::new(files, Arc::new(waker), &mut engine, now);
+        engine.connect(ME, Peer::in_process(), now);
+        Kept { keeper, engine, now, dir, _poll: poll }
+    }
+
+    fn run(&mut self, request: &str) {
+        self.engine.receive(ME, format!("{request}\r\n").as_bytes(), self.now);
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        self.engine.tick(self.now);
+        self.keeper.turn(&mut self.engine, self.now, true).expect("nothing is to be loaded");
+    }
+
+    fn turn_until(&mut self, done: impl Fn(&Engine) -> bool) {
+        let end = clock::monotonic() + Duration::from_secs(60);
+        while !done(&self.engine) {
+            assert!(clock::monotonic() < end, "it does not come");
+            std::thread::sleep(Duration::from_millis(1));
+            self.turn();
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[test]
+fn a_snapshot_does_not_begin_while_the_last_one_may_still_write_its_file() {
+    let mut kept = Kept::new("keeper-ending");
+    let failures = |engine: &Engine| engine.server().persistence.save.failures;
+    kept.run("SET a 1");
+    // Its thread cannot say that it has ended.
+    let mailbox = kept.keeper.mailbox.clone();
+    let held = mailbox.lock();
+    kept.run("BGSAVE");
+    kept.keeper.fail_snapshot(SnapshotKind::Save, "the test says so", &mut kept.engine);
+    assert_eq!(failures(&kept.engine), 1);
+    kept.run("BGSAVE");
+    assert_eq!(failures(&kept.engine), 2);
+    drop(held);
+    let end = clock::monotonic() + Duration::from_secs(60);
+    while !kept.keeper.ending.is_empty() {
+        assert!(clock::monotonic() < end, "its thread does not end");
+        std::thread::sleep(Duration::from_millis(1));
+        kept.turn();
+    }
+    kept.run("BGSAVE");
+    kept.turn_until(|engine| !engine.server().persistence.save.is_active());
+    assert_eq!(failures(&kept.engine), 0);
+    assert!(kept.dir.join("snapshot.aof").exists());
+}
+
+/// A journal's thread that cannot tell what it has done, for a while.
+fn held(kept: &Kept, time: Duration) -> std::thread::JoinHandle<()> {
+    let mailbox = kept.keeper.mailbox.clone();
+    let (sender, is_held) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let held = mailbox.lock();
+        sender.send(()).expect("somebody waits for it");
+        std::thread::sleep(time);
+        drop(held);
+    });
+    is_held.recv().expect("it says so");
+    thread
+}
+
+#[test]
+fn the_loop_does_not_wait_for_a_journal_that_ends() {
+    let mut kept = Kept::new("keeper-end");
+    let journaling = |engine: &Engine| engine.server().persistence.journaling;
+    let is_founded = |engine: &Engine| !engine.server().persistence.is_unfounded;
+    kept.run("CONFIG SET appendonly yes appendfsync always");
+    kept.turn_until(is_founded);
+    kept.run("SET a 1");
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    // Nothing more is to come of that.
+    std::thread::sleep(Duration::from_millis(100));
+    kept.turn();
+    let thread = held(&kept, Duration::from_secs(2));
+    let begun_at = clock::monotonic();
+    kept.run("SET b 1");
+    kept.run("CONFIG SET appendonly no");
+    kept.run("SET c 1");
+    assert!(kept.engine.is_holding_replies(), "what they say is not durable yet");
+    assert!(clock::monotonic() - begun_at < Duration::from_millis(1_500));
+    // Another one has to wait until the files are free.
+    kept.run("CONFIG SET appendonly yes");
+    assert!(kept.keeper.ending_writer.is_some());
+    thread.join().expect("it does not panic");
+    kept.turn_until(|engine| !engine.awaits_journal());
+    kept.turn_until(is_founded);
+    assert!(journaling(&kept.engine) && !kept.engine.is_holding_replies());
+    kept.run("CONFIG SET appendonly no");
+    kept.turn_until(|engine| !journaling(engine));
+}
+
+#[test]
+fn a_journal_that_is_ended_and_begun_in_one_turn_goes_on() {
+    let mut kept = Kept::new("keeper-again");
+    kept.run("CONFIG SET appendonly yes");
+    kept.turn_until(|engine| !engine.awaits_journal());
+    kept.run("CONFIG SET appendonly no\r\nCONFIG SET appendonly yes");
+    assert!(!kept.engine.awaits_journal());
+    kept.turn();
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    assert_eq!(replies, "+OK\r\n".repeat(3));
+}
+
+#[test]
+fn no_end_of_a_snapshot_is_lost_if_two_come_between_two_looks() {
+    let kept = Kept::new("keeper-mail");
+    let mailbox = &kept.keeper.mailbox;
+    mailbox.post(|mail| mail.snapshots.push((1, None)));
+    mailbox.post(|mail| mail.snapshots.push((2, Some(Err("no room".to_owned())))));
+    mailbox.forget_writer();
+    let mail = mailbox.take().expect("there is some");
+    assert_eq!(mail.snapshots, [(1, None), (2, Some(Err("no room".to_owned())))]);
+}
+
+#[test]
+fn a_thread_that_panics_ends_the_server() {
+    let mut kept = Kept::new("keeper-panic");
+    let on_panic = mail::OnPanic(kept.keeper.mailbox.clone());
+    let panics = move || {
+        let _on_panic = on_panic;
+        panic!("the test says so");
+    };
+    std::thread::spawn(panics).join().expect_err("it panics");
+    let ended = kept.keeper.turn(&mut kept.engine, kept.now, true);
+    assert!(ended.expect_err("it has heard of it").to_string().contains("has panicked"));
+}
