@@ -402,7 +402,7 @@ options! {
         "turn-wakeups-max" turn_wakeups_max: usize = 10_000,
             Int { min: 1, max: INT_MAX }, "wake-ups", Live,
             "Most commands that have waited run again before clients have their turn.";
-        "free-slice-entries" free_slice_entries: usize = 4_000,
+        "free-slice-entries" free_slice_entries: usize = 2_000,
             Int { min: 1, max: INT_MAX }, "entries", Live,
             "Most entries of a flushed database freed before clients have their turn.";
     }
