@@ -24,6 +24,7 @@ mod leases;
 mod leftovers;
 mod lock;
 mod locking;
+mod moving;
 mod object;
 mod restore;
 mod stock;
