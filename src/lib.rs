@@ -37,13 +37,15 @@
 //!
 //! # One request
 //!
-//! 1. `reactor`: a socket is readable; one read fills a buffer that all
-//!    connections share, or goes on with a large argument where that will stay.
+//! 1. `reactor`: a socket is readable; one read goes into a buffer that all
+//!    connections share, or goes on with a large argument where that will stay. Up to
+//!    sixteen sockets are read before what the first has brought is run, so that the
+//!    keys that lone requests name come from memory while the system reads the next.
 //! 2. [`Engine::receive`] cuts complete requests out of it; arguments
 //!    are slices of that buffer.
 //! 3. `engine::dispatch` finds the command and passes the gates: argument
-//!    count, authentication, subscriptions, pause, MULTI. Where
-//!    nothing could hold a brief command up, `engine::plain` spares it these.
+//!    count, authentication, subscriptions, pause, MULTI. Where nothing could hold a
+//!    brief command up, `engine::plain` spares it these.
 //! 4. The command's own function runs with a `Context` that holds everything
 //!    it may touch and nothing else.
 //! 5. `keyspace` finds the entry; an expired key is absent. The reply is

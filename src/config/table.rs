@@ -389,7 +389,7 @@ options! {
             "Connections accepted before the connected clients have their turn.";
         "client-read-bytes" client_read_bytes: usize = 64 << 10,
             Memory { min: 4 << 10, max: 16 << 20 }, "bytes", Immutable,
-            "Size of the buffer that all clients' input is read into.";
+            "Most bytes read from a client at once; the buffer that all share is twice that.";
         "buffer-pool-max" buffer_pool_max: usize = 1_024,
             Int { min: 0, max: INT_MAX }, "buffers", Live,
             "Most drained buffers kept for the next client that needs one.";

@@ -109,6 +109,16 @@ pub struct Engine {
     wakeups_left: usize,
 }
 
+/// A key that will be looked up soon, see [`Engine::expect`].
+#[derive(Clone, Copy, Debug)]
+pub struct ExpectedKey {
+    db: usize,
+    hash: u64,
+}
+
+/// What is longer is hardly one short request.
+const EXPECTED_BYTES_MAX: usize = 512;
+
 impl Engine {
     /// An empty server.
     pub fn new(config: Config, environment: Environment, now: Now) -> Engine {
@@ -302,6 +312,27 @@ impl Engine {
     #[inline]
     pub fn prefetch(&self, key: ClientKey) {
         self.clients.prefetch(key);
+    }
+
+    /// These bytes of a client will be brought by [`Engine::receive`] soon: if they are
+    /// one short request, hints to the processor that its key will be looked up. Returns
+    /// what [`Engine::expect_key`] is to be given when that has had some time.
+    #[inline]
+    pub fn expect(&mut self, key: ClientKey, bytes: &[u8]) -> Option<ExpectedKey> {
+        if bytes.len() > EXPECTED_BYTES_MAX { None } else { self.find_expected(key, bytes) }
+    }
+
+    /// The second hint of a key that will be looked up, see [`Engine::expect`].
+    #[inline]
+    pub fn expect_key(&self, expected: ExpectedKey) {
+        self.keyspace.prefetch_entry(expected.db, expected.hash);
+    }
+
+    /// Whether a large argument of the client is being assembled: its input is better
+    /// read by [`Engine::read_into`] than into a buffer.
+    #[inline]
+    pub fn is_assembling(&self, key: ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| client.unread.is_some())
     }
 
     /// Whether the client's socket should be read: not while earlier requests

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Engine;
+use super::{Engine, ExpectedKey};
 use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
 use crate::clock::Now;
 use crate::commands::{Command, Stage, TABLE, flags};
@@ -329,6 +329,21 @@ impl Engine {
     fn find_one(&self, key: ClientKey, args: Args<'_>) -> Found {
         let command = find_command(args);
         Found { command, hash: self.prefetch_key(self.clients[key].db(), command, args) }
+    }
+
+    /// The same for a request that has been read, and is run when others have been.
+    pub(super) fn find_expected(&mut self, key: ClientKey, bytes: &[u8]) -> Option<ExpectedKey> {
+        let client = self.clients.get(key).filter(|client| client.unread.is_none())?;
+        let db = client.db();
+        let limits = self.limits(key);
+        let request = self.request.get_or_insert_default();
+        if request.cut(bytes, &mut None, &limits, 1) != Ok(1) {
+            return None;
+        }
+        let request = self.request.as_deref()?;
+        let args = request.cut_args(bytes, 0);
+        let hash = self.prefetch_key(db, find_command(args), args)?;
+        Some(ExpectedKey { db, hash })
     }
 
     #[inline(always)]

@@ -459,6 +459,7 @@ fn no_method_that_may_change_a_key_is_missing_above() {
         include_str!("leases.rs"),
         include_str!("locking.rs"),
         include_str!("mod.rs"),
+        include_str!("moving.rs"),
         include_str!("restore.rs"),
         include_str!("stock.rs"),
     ];

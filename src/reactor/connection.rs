@@ -1,6 +1,6 @@
 //! One client's socket, and what is known of its state.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write};
 use std::net::Shutdown;
 
 use mio::event::Event;
@@ -52,7 +52,7 @@ const _: () = assert!(size_of::<Connection>() <= 32);
 
 /// What a read has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Input {
+pub(super) enum Read {
     /// So many bytes.
     Bytes(usize),
     /// Nothing for now.
@@ -94,7 +94,7 @@ impl Connection {
     /// that the socket is drained, because a stream socket gives all it has; another
     /// read would only be told so.
     #[inline]
-    pub(super) fn read(&mut self, window: &mut [u8], buffer: &mut [u8]) -> io::Result<Input> {
+    pub(super) fn read(&mut self, window: &mut [u8], buffer: &mut [u8]) -> io::Result<Read> {
         // What stands in the buffer is copied if it begins another large value.
         let ahead = if window.is_empty() { buffer.len() } else { READ_AHEAD_BYTES };
         let buffer_len = buffer.len().min(ahead);
@@ -112,15 +112,15 @@ impl Connection {
             Ok(0) => {
                 self.readable = false;
                 self.input_ended = true;
-                Ok(Input::End)
+                Ok(Read::End)
             }
             Ok(count) => {
                 self.readable = count == len || self.read_closed;
-                Ok(Input::Bytes(count))
+                Ok(Read::Bytes(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
-                Ok(Input::Nothing)
+                Ok(Read::Nothing)
             }
             Err(error) => Err(error),
         }
@@ -248,7 +248,7 @@ impl Connection {
 /// the time gets its reset then.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 
-/// What [`Read::read`] does, by the system call itself: glibc's function first asks
+/// What [`io::Read::read`] does, by the system call itself: glibc's function first asks
 /// whether the thread may be cancelled at this place, which in a process of several
 /// threads costs as much as a tenth of a request's work here.
 #[inline]

@@ -13,13 +13,13 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::acceptor::{Accepted, Acceptor};
 use super::clock::{self, Clock};
-use super::connection::{Connection, Input};
+use super::connection::{Connection, Read};
 use super::keeper::Keeper;
 use super::signals::Signals;
 use super::{Reactor, RunError, SIGNALS, Stop, WAKER, freeing, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
-use crate::engine::{ClientKey, Engine, Environment, Peer, Stage};
+use crate::engine::{ClientKey, Engine, Environment, ExpectedKey, Peer, Stage};
 
 /// Events taken from the kernel at once. What does not fit comes with the next
 /// poll, the kernel going on where it stopped.
@@ -32,6 +32,11 @@ const EVENTS_MAX: usize = 1_024;
 /// wait for the end of the turn. Whoever is only told of what others do, such as a
 /// subscriber, waits for that end in any case: it may be told a hundred times in a turn.
 const SENT_TOGETHER: usize = 16;
+
+/// How many sockets are read before the first request that they have brought is run:
+/// while the system reads one, what the request of the one before will look at arrives
+/// from memory.
+const READ_TOGETHER: usize = 16;
 
 /// How often a turn goes back to sending because a disconnect has produced
 /// output for others. What is left then is sent in the next turn.
@@ -65,9 +70,17 @@ pub(super) struct EventLoop {
     stop: Stop,
     /// A connection's place is its key in the engine and its token in poll.
     connections: Slab<Connection>,
-    /// What every socket is read into; its content lives until the engine has
-    /// taken it.
+    /// What sockets are read into, one behind the other; its content lives until the
+    /// engine has taken it.
     buffer: Box<[u8]>,
+    /// What stands there, in order.
+    inputs: Vec<Input>,
+    /// Where the next is put. There is room for a read of full length.
+    buffered: usize,
+    /// The most that is read at once.
+    read_bytes: usize,
+    /// Sockets are read while others' input waits to be run.
+    reads_together: bool,
     /// Connections whose sockets may hold more than their one read has brought,
     /// in the order of their turn; at most one place each.
     to_read: VecDeque<ClientKey>,
@@ -88,6 +101,16 @@ pub(super) struct EventLoop {
     /// Writes to sockets, for the tests.
     #[cfg(test)]
     writes: u64,
+}
+
+/// Input that has been read and not run.
+#[derive(Clone, Copy)]
+struct Input {
+    key: ClientKey,
+    /// Where it begins and ends in the buffer.
+    start: usize,
+    end: usize,
+    expected: Option<ExpectedKey>,
 }
 
 /// A server that accepts no more, and still runs and answers what it has been
@@ -120,7 +143,8 @@ impl EventLoop {
             discard: freeing::discard,
             clients_max,
         };
-        let buffer = vec![0; config.client_read_bytes].into_boxed_slice();
+        let read_bytes = config.client_read_bytes;
+        let buffer = vec![0; 2 * read_bytes].into_boxed_slice();
         let log_level = role.sets_log_level().then_some(config.loglevel);
         let reserved = (config.maxclients as usize).min(CONNECTIONS_RESERVED_MAX);
         let mut clock = Clock::new();
@@ -137,6 +161,10 @@ impl EventLoop {
             stop,
             connections: Slab::with_capacity(reserved),
             buffer,
+            inputs: Vec::with_capacity(READ_TOGETHER),
+            buffered: 0,
+            read_bytes,
+            reads_together: false,
             to_read: VecDeque::new(),
             unblocked: Vec::new(),
             to_write: Vec::new(),
@@ -203,10 +231,11 @@ impl EventLoop {
         // Those who join the queue in this turn have had their read in it.
         let earlier = self.to_read.len();
 
-        // Requests run as they are read, while they are in the cache. Replies stay in
-        // the engine for a while: everything that a client's requests answer goes out
-        // in one write.
+        // Requests run soon after they are read, while they are in the cache. Replies
+        // stay in the engine for a while: everything that a client's requests answer
+        // goes out in one write.
         let mut ahead = events.iter().skip(1);
+        self.reads_together = events.iter().nth(1).is_some();
         for event in events {
             // It arrives while this one's socket is read. A token that is no client's
             // does no harm.
@@ -220,6 +249,7 @@ impl EventLoop {
                 Token(key) => self.take_event(key, event, now),
             }
         }
+        self.run_inputs(now);
         if !events.is_empty() {
             self.engine.end_stage(Stage::Requests);
         }
@@ -237,6 +267,7 @@ impl EventLoop {
             }
         }
         if earlier > 0 {
+            self.run_inputs(now);
             self.engine.end_stage(Stage::Requests);
         }
         // After the input, so that its deadlines and backlog are seen, and
@@ -344,7 +375,8 @@ impl EventLoop {
 
     // Input
 
-    /// One read of one connection, and the requests that it brings.
+    /// One read of one connection. The requests that it brings are run by
+    /// [`EventLoop::run_inputs`], here if there is no room for another.
     #[inline]
     fn read(&mut self, key: ClientKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -355,16 +387,21 @@ impl EventLoop {
             self.leave_unread(key);
             return;
         }
-        let (mut result, mut filled) = (Ok(Input::Nothing), 0);
-        self.engine.read_into(key, |window| {
-            result = connection.read(window, &mut self.buffer);
-            if let Ok(Input::Bytes(count)) = result {
-                filled = count.min(window.len());
-            }
-            filled
-        });
+        let buffer = &mut self.buffer[self.buffered..][..self.read_bytes];
+        let (mut result, mut filled) = (Ok(Read::Nothing), 0);
+        if self.engine.is_assembling(key) {
+            self.engine.read_into(key, |window| {
+                result = connection.read(window, buffer);
+                if let Ok(Read::Bytes(count)) = result {
+                    filled = count.min(window.len());
+                }
+                filled
+            });
+        } else {
+            result = connection.read(&mut [], buffer);
+        }
         match result {
-            Ok(Input::Bytes(count)) => {
+            Ok(Read::Bytes(count)) => {
                 if let Some(stopping) = &mut self.stopping {
                     stopping.has_read = true;
                     // What was there is read. A client that sends a request for
@@ -373,17 +410,49 @@ impl EventLoop {
                         connection.stop_reading();
                     }
                 }
-                self.engine.receive(key, &self.buffer[..count - filled], now);
-                self.answer_some(key);
-                self.queue(key);
+                self.take_input(key, count - filled, now);
             }
-            Ok(Input::Nothing) => {}
-            Ok(Input::End) => self.doom_if_answered(key),
+            Ok(Read::Nothing) => {}
+            Ok(Read::End) => self.doom_if_answered(key),
             Err(error) => {
                 log::debug!("closed a connection that cannot be read: {error}");
                 self.doom(key);
             }
         }
+    }
+
+    /// So many bytes have been read from a client, behind what is in the buffer.
+    #[inline]
+    fn take_input(&mut self, key: ClientKey, count: usize, now: Now) {
+        let (start, end) = (self.buffered, self.buffered + count);
+        let mut expected = None;
+        if self.reads_together {
+            if let Some(Input { expected: Some(before), .. }) = self.inputs.last() {
+                self.engine.expect_key(*before);
+            }
+            expected = self.engine.expect(key, &self.buffer[start..end]);
+        }
+        self.inputs.push(Input { key, start, end, expected });
+        self.buffered = end;
+        if self.inputs.len() == READ_TOGETHER || end > self.buffer.len() - self.read_bytes {
+            self.run_inputs(now);
+        }
+    }
+
+    /// Runs the requests that have been read.
+    fn run_inputs(&mut self, now: Now) {
+        if let Some(Input { expected: Some(last), .. }) = self.inputs.last() {
+            self.engine.expect_key(*last);
+        }
+        let mut inputs = std::mem::take(&mut self.inputs);
+        for &Input { key, start, end, .. } in &inputs {
+            self.engine.receive(key, &self.buffer[start..end], now);
+            self.answer_some(key);
+            self.queue(key);
+        }
+        inputs.clear();
+        self.inputs = inputs;
+        self.buffered = 0;
     }
 
     /// The client's earlier requests come first; the socket keeps the rest
