@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ::tollgate::clock::Now;
 use ::tollgate::config::Config;
-use ::tollgate::engine::{Engine, Environment, Stage};
+use ::tollgate::engine::{Engine, Environment, Room, Stage};
 use support::process::ServerProcess;
 use support::sim::{START_UNIX_US, Sim};
 use support::target::{Target as _, TcpTarget, encode};
@@ -282,9 +282,15 @@ fn what_follows_the_last_command_counts_to_the_requests_too() {
     turn(&mut sim, |sim| {
         pass(10);
         sim.engine.receive(2, b"PING\r\n", sim.now);
-        sim.engine.read_into(3, |window| {
+        sim.engine.read_into(3, &mut [0; 64], |room, _| {
             pass(300);
-            window.len().min(1_000)
+            match room {
+                Room::Window(window) => window.len().min(1_000),
+                Room::Spare(spare) => {
+                    spare.extend_from_slice(&[b'x'; 1_000]);
+                    1_000
+                }
+            }
         });
         sim.engine.receive(3, b"", sim.now);
         sim.engine.end_stage(Stage::Requests);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::sim::Sim;
 use tollgate::config::Config;
-use tollgate::engine::{Engine, Environment};
+use tollgate::engine::{Engine, Environment, Room};
 
 /// From this size on a value is given away to be freed.
 const LARGE: usize = 1 << 20;
@@ -247,14 +247,26 @@ fn a_value_on_its_way_to_many_is_in_memory_once() {
 fn send_windowed(sim: &mut Sim, client: usize, mut bytes: &[u8], step: usize) {
     while !bytes.is_empty() {
         let part = &bytes[..step.min(bytes.len())];
-        let mut filled = 0;
-        sim.engine.read_into(client, |window| {
-            filled = part.len().min(window.len());
-            window[..filled].copy_from_slice(&part[..filled]);
-            filled
+        let mut behind = vec![0; 4_096.max(step)];
+        let mut count = 0;
+        let ahead = sim.engine.read_into(client, &mut behind, |room, behind| {
+            count = match room {
+                Room::Window(window) => {
+                    let (own, rest) = part.split_at(part.len().min(window.len()));
+                    window[..own.len()].copy_from_slice(own);
+                    behind[..rest.len()].copy_from_slice(rest);
+                    part.len()
+                }
+                Room::Spare(spare) => {
+                    let count = part.len().min(spare.capacity() - spare.len());
+                    spare.extend_from_slice(&part[..count]);
+                    count
+                }
+            };
+            count
         });
-        sim.engine.receive(client, &part[filled..], sim.now);
-        bytes = &bytes[part.len()..];
+        sim.engine.receive(client, &behind[..ahead], sim.now);
+        bytes = &bytes[count..];
     }
 }
 

@@ -23,6 +23,7 @@ use output::BufferPool;
 use pubsub::PubSub;
 use tracking::Trackers;
 pub(crate) use transaction::Watched;
+pub use unread::Room;
 pub(crate) use unread::Unread;
 
 /// A client's place: a small integer chosen by whoever connects it, such as a

@@ -23,6 +23,17 @@ pub(crate) struct Unread {
     last_filled: usize,
 }
 
+/// Where the rest of a large argument is read to.
+#[derive(Debug)]
+pub enum Room<'a> {
+    /// Into this, from its front; what is longer goes elsewhere. Empty if there is no such
+    /// argument.
+    Window(&'a mut [u8]),
+    /// To the end of this, as far as there is capacity. Some of what follows the argument
+    /// may come along.
+    Spare(&'a mut Vec<u8>),
+}
+
 impl Unread {
     /// A request with an argument from this size on, in bytes, has a buffer of its
     /// own.
@@ -86,20 +97,40 @@ impl Unread {
         rest
     }
 
-    /// Lets `read` fill a part of the argument that is arriving, which may be empty,
-    /// from its front; it says how many bytes it has filled.
-    pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> usize) -> usize {
+    /// Lets `read` bring bytes: to the room that it is given, and if that is a window and
+    /// they are more, to the front of `behind`. It says how many there are in all. Returns
+    /// how many belong to the argument that is arriving, and how many stand in `behind`
+    /// now.
+    pub(crate) fn fill(
+        &mut self,
+        behind: &mut [u8],
+        read: impl FnOnce(Room<'_>, &mut [u8]) -> usize,
+    ) -> (usize, usize) {
         let len = self.bytes.len();
         let room = self.bytes.capacity() - len;
-        // It has to be zeroed first, which is not to cost more than what is read.
-        let window = (2 * self.last_filled).clamp(Self::WINDOW_BYTES_MIN, Self::WINDOW_BYTES_MAX);
-        self.bytes.resize(len + self.missing.min(window).min(room), 0);
-        let filled = read(&mut self.bytes[len..]);
+        let holds_all = self.missing > 0
+            && (self.missing..=Self::WINDOW_BYTES_MAX).contains(&room)
+            && room - self.missing <= behind.len();
+        let (filled, ahead) = if holds_all {
+            read(Room::Spare(&mut self.bytes), behind);
+            let filled = (self.bytes.len() - len).min(self.missing);
+            let ahead = &self.bytes[len + filled..];
+            behind[..ahead.len()].copy_from_slice(ahead);
+            (filled, ahead.len())
+        } else {
+            // It has to be zeroed first, which is not to cost more than what is read.
+            let window =
+                (2 * self.last_filled).clamp(Self::WINDOW_BYTES_MIN, Self::WINDOW_BYTES_MAX);
+            let window = self.missing.min(window).min(room);
+            self.bytes.resize(len + window, 0);
+            let count = read(Room::Window(&mut self.bytes[len..]), behind);
+            (count.min(window), count.saturating_sub(window))
+        };
         self.bytes.truncate(len + filled);
         self.missing -= filled;
         self.last_filled = filled;
         self.make_room();
-        filled
+        (filled, ahead)
     }
 
     /// Sees to it that there is room for more of the argument, and, when enough of it
@@ -144,11 +175,15 @@ mod tests {
         let mut moves = 0;
         let mut address = unread.bytes.as_ptr();
         while unread.is_waiting() {
-            unread.fill(|window| {
-                assert!((1..=Unread::WINDOW_BYTES_MAX).contains(&window.len()));
-                window.fill(b'y');
-                window.len()
+            let (filled, ahead) = unread.fill(&mut [0; 4], |room, _| match room {
+                Room::Window(window) => {
+                    assert!((1..=Unread::WINDOW_BYTES_MAX).contains(&window.len()));
+                    window.fill(b'y');
+                    window.len()
+                }
+                Room::Spare(_) => panic!("so much is read in parts"),
             });
+            assert!(filled > 0 && ahead == 0);
             moves += usize::from(unread.bytes.as_ptr() != address);
             address = unread.bytes.as_ptr();
         }
@@ -160,13 +195,40 @@ mod tests {
     #[test]
     fn only_what_was_filled_counts_and_the_rest_is_given_back() {
         let mut unread = Unread::new(&[b'x'; 40_000], None, 10);
-        assert_eq!(unread.fill(|_| 0), 0);
-        assert_eq!(unread.fill(|window| window.len() - 7), 3);
+        assert_eq!(unread.fill(&mut [0; 4], |_, _| 0), (0, 0));
+        let read = |room: Room<'_>, _: &mut [u8]| match room {
+            Room::Window(window) => window.len() - 7,
+            Room::Spare(_) => panic!("there is more room than what is read elsewhere"),
+        };
+        assert_eq!(unread.fill(&mut [0; 4], read), (3, 0));
         assert_eq!((unread.bytes.len(), unread.missing), (40_003, 7));
         assert_eq!(unread.append(b"12345678"), b"8");
         assert!(!unread.is_waiting());
         assert_eq!(unread.append(b"9"), b"");
         assert!(unread.bytes.ends_with(b"12345679"));
+    }
+
+    #[test]
+    fn what_comes_along_behind_an_argument_is_handed_on() {
+        let mut unread = Unread::new(&[b'x'; 60_000], None, 5_000);
+        let mut behind = [0; 8_000];
+        let read = |room: Room<'_>, bytes: &[u8]| match room {
+            Room::Spare(spare) => {
+                let (address, room) = (spare.as_ptr(), spare.capacity() - spare.len());
+                assert!((bytes.len()..10_000).contains(&room), "{room}");
+                spare.extend_from_slice(bytes);
+                assert_eq!(spare.as_ptr(), address);
+                bytes.len()
+            }
+            Room::Window(_) => panic!("there is room for all of it"),
+        };
+        let filled = unread.fill(&mut behind, |room, _| read(room, &[b'y'; 4_998]));
+        assert_eq!((filled, unread.missing), ((4_998, 0), 2));
+        let filled = unread.fill(&mut behind, |room, _| read(room, b"yyPING"));
+        assert_eq!((filled, unread.missing), ((2, 4), 0));
+        assert!(behind.starts_with(b"PING"));
+        assert_eq!(unread.bytes.len(), 65_000);
+        assert!(unread.bytes.ends_with(&[b'y'; 5_000]));
     }
 
     #[test]
@@ -181,7 +243,13 @@ mod tests {
         };
         for _ in 0..100 {
             while unread.is_waiting() {
-                unread.fill(|window| window.len());
+                unread.fill(&mut [], |room, _| match room {
+                    Room::Window(window) => window.len(),
+                    Room::Spare(spare) => {
+                        spare.resize(spare.capacity(), b'x');
+                        spare.len()
+                    }
+                });
                 note(&unread);
             }
             // The head of the next one comes with the end of the one before.
@@ -208,6 +276,10 @@ mod tests {
     fn small_requests_have_no_window() {
         let mut unread = Unread::new(b"*1\r\n$5\r\nPI", None, 5);
         assert!(!unread.is_waiting());
-        assert_eq!(unread.fill(|window| window.len()), 0);
+        let read = |room: Room<'_>, _: &mut [u8]| match room {
+            Room::Window(window) => window.len() + 3,
+            Room::Spare(_) => panic!("nothing is assembled"),
+        };
+        assert_eq!(unread.fill(&mut [0; 4], read), (0, 3));
     }
 }

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::clients::{Client, Clients, Closing};
-pub use crate::clients::{ClientKey, Peer};
+pub use crate::clients::{ClientKey, Peer, Room};
 use crate::clock::Now;
 pub use crate::commands::{Discard, Environment, ProcessFigures, Stage, Stopwatch};
 use crate::commands::{ServerState, TABLE, unwatch_all};
@@ -285,26 +285,29 @@ impl Engine {
     }
 
     /// Lets `read` bring bytes from a client straight to where a large argument of it
-    /// is assembled. It is given that place, which is empty for all other clients,
-    /// and says how many bytes it has filled from its front. [`Engine::receive`] has
-    /// to be called next, with what came behind these, which may be nothing.
-    pub fn read_into(&mut self, key: ClientKey, read: impl FnOnce(&mut [u8]) -> usize) {
+    /// is assembled. It is given that place, which is an empty window for all other
+    /// clients, and `behind`, for what is longer than the window; it says how many bytes
+    /// it has brought in all. Returns how many of them stand in `behind`: with these, which
+    /// may be none, [`Engine::receive`] has to be called next.
+    pub fn read_into(
+        &mut self,
+        key: ClientKey,
+        behind: &mut [u8],
+        read: impl FnOnce(Room<'_>, &mut [u8]) -> usize,
+    ) -> usize {
         let unread = self.clients.get_mut(key).and_then(|client| {
             client.unread.as_deref_mut().map(|unread| (unread, &mut client.input_bytes))
         });
-        match unread {
-            Some((unread, input_bytes)) => {
-                let filled = unread.fill(read) as u64;
-                if filled > 0 {
-                    self.server.note_other_work();
-                }
-                *input_bytes += filled;
-                self.server.stats.input_bytes += filled;
-            }
-            None => {
-                read(&mut []);
-            }
+        let Some((unread, input_bytes)) = unread else {
+            return read(Room::Window(&mut []), behind);
+        };
+        let (filled, ahead) = unread.fill(behind, read);
+        if filled > 0 {
+            self.server.note_other_work();
         }
+        *input_bytes += filled as u64;
+        self.server.stats.input_bytes += filled as u64;
+        ahead
     }
 
     /// Hints to the processor that input of this client will be brought soon: with

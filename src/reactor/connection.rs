@@ -5,9 +5,10 @@ use std::net::Shutdown;
 
 use mio::event::Event;
 use mio::net::TcpStream;
+use rustix::buffer::{Buffer, spare_capacity};
 use rustix::net::{RecvFlags, SendFlags, recv, send as send_with};
 
-use crate::engine::Chunks;
+use crate::engine::{Chunks, Room};
 
 /// Most bytes of one write: a reader that keeps up would otherwise keep the kernel
 /// copying a large reply for as long as it is.
@@ -90,24 +91,41 @@ impl Connection {
         unblocked
     }
 
-    /// One read, into `window` and, when that is full, into `buffer`. A short one means
-    /// that the socket is drained, because a stream socket gives all it has; another
-    /// read would only be told so.
+    /// One read. A short one means that the socket is drained, because a stream socket
+    /// gives all it has; another read would only be told so.
     #[inline]
-    pub(super) fn read(&mut self, window: &mut [u8], buffer: &mut [u8]) -> io::Result<Read> {
-        // What stands in the buffer is copied if it begins another large value.
-        let ahead = if window.is_empty() { buffer.len() } else { READ_AHEAD_BYTES };
-        let buffer_len = buffer.len().min(ahead);
-        let buffer = &mut buffer[..buffer_len];
-        let len = window.len() + buffer.len();
-        let count = if window.is_empty() {
-            retry_interrupted(|| receive(&self.stream, buffer))
-        } else {
-            retry_interrupted(|| {
-                let slices = &mut [IoSliceMut::new(window), IoSliceMut::new(buffer)];
-                self.stream.read_vectored(slices)
-            })
-        };
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
+        let count = retry_interrupted(|| receive(&self.stream, &mut *buffer));
+        self.note_read(count, buffer.len())
+    }
+
+    /// One read of the rest of a large argument, and when its window is full, into
+    /// `behind`.
+    pub(super) fn read_into(&mut self, room: Room<'_>, behind: &mut [u8]) -> io::Result<Read> {
+        match room {
+            Room::Window([]) => self.read(behind),
+            Room::Window(window) => {
+                // What stands behind is copied if it begins another large argument.
+                let behind_len = behind.len().min(READ_AHEAD_BYTES);
+                let behind = &mut behind[..behind_len];
+                let len = window.len() + behind.len();
+                let count = retry_interrupted(|| {
+                    let slices = &mut [IoSliceMut::new(window), IoSliceMut::new(behind)];
+                    self.stream.read_vectored(slices)
+                });
+                self.note_read(count, len)
+            }
+            Room::Spare(bytes) => {
+                let len = bytes.capacity() - bytes.len();
+                let count = retry_interrupted(|| receive(&self.stream, spare_capacity(bytes)));
+                self.note_read(count, len)
+            }
+        }
+    }
+
+    /// Takes in what a read for which there was room for `len` bytes has come to.
+    #[inline]
+    fn note_read(&mut self, count: io::Result<usize>, len: usize) -> io::Result<Read> {
         match count {
             Ok(0) => {
                 self.readable = false;
@@ -252,8 +270,11 @@ const DISCARDED_BYTES_MAX: usize = 1 << 20;
 /// whether the thread may be cancelled at this place, which in a process of several
 /// threads costs as much as a tenth of a request's work here.
 #[inline]
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let (count, _) = recv(stream, buffer, RecvFlags::empty())?;
+fn receive<B: Buffer<u8>>(stream: &TcpStream, buffer: B) -> io::Result<usize>
+where
+    B::Output: Sized,
+{
+    let (_, count) = recv(stream, buffer, RecvFlags::empty())?;
     Ok(count)
 }
 

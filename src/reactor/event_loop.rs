@@ -388,20 +388,20 @@ impl EventLoop {
             return;
         }
         let buffer = &mut self.buffer[self.buffered..][..self.read_bytes];
-        let (mut result, mut filled) = (Ok(Read::Nothing), 0);
-        if self.engine.is_assembling(key) {
-            self.engine.read_into(key, |window| {
-                result = connection.read(window, buffer);
-                if let Ok(Read::Bytes(count)) = result {
-                    filled = count.min(window.len());
-                }
-                filled
+        let (result, count) = if self.engine.is_assembling(key) {
+            let mut result = Ok(Read::Nothing);
+            let count = self.engine.read_into(key, buffer, |room, behind| {
+                result = connection.read_into(room, behind);
+                if let Ok(Read::Bytes(count)) = result { count } else { 0 }
             });
+            (result, count)
         } else {
-            result = connection.read(&mut [], buffer);
-        }
+            let result = connection.read(buffer);
+            let count = if let Ok(Read::Bytes(count)) = result { count } else { 0 };
+            (result, count)
+        };
         match result {
-            Ok(Read::Bytes(count)) => {
+            Ok(Read::Bytes(_)) => {
                 if let Some(stopping) = &mut self.stopping {
                     stopping.has_read = true;
                     // What was there is read. A client that sends a request for
@@ -410,7 +410,7 @@ impl EventLoop {
                         connection.stop_reading();
                     }
                 }
-                self.take_input(key, count - filled, now);
+                self.take_input(key, count, now);
             }
             Ok(Read::Nothing) => {}
             Ok(Read::End) => self.doom_if_answered(key),
