@@ -110,7 +110,7 @@ impl Unread {
         let room = self.bytes.capacity() - len;
         let holds_all = self.missing > 0
             && (self.missing..=Self::WINDOW_BYTES_MAX).contains(&room)
-            && room - self.missing <= behind.len();
+            && room - self.missing <= behind.len().min((len + self.missing) / Self::SPARE_SHARE);
         let (filled, ahead) = if holds_all {
             read(Room::Spare(&mut self.bytes), behind);
             let filled = (self.bytes.len() - len).min(self.missing);

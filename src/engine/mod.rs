@@ -288,7 +288,8 @@ impl Engine {
     /// is assembled. It is given that place, which is an empty window for all other
     /// clients, and `behind`, for what is longer than the window; it says how many bytes
     /// it has brought in all. Returns how many of them stand in `behind`: with these, which
-    /// may be none, [`Engine::receive`] has to be called next.
+    /// may be none, [`Engine::receive`] has to be called before the next [`Engine::tick`]
+    /// and before this is called for the client again. Others' input may come between.
     pub fn read_into(
         &mut self,
         key: ClientKey,

@@ -49,8 +49,9 @@ impl Engine {
             && !self.server.is_obstructed
     }
 
-    /// Runs such a request, of which the hash of a key may be known. Returns whether the next one can be run without further
-    /// ado: nobody's wait has ended by it, and the client is not to be closed.
+    /// Runs such a request, of which the hash of a key may be known. Returns whether the
+    /// next one can be run without further ado: nobody's wait has ended by it, and the
+    /// client is not to be closed.
     #[inline]
     pub(super) fn run_plain(
         &mut self,

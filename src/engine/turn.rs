@@ -25,6 +25,9 @@ const UNREAD_KEPT_MAX: usize = 64 * 1024;
 /// core can have on their way at a time.
 const AHEAD_MAX: usize = 16;
 
+/// A longer key, in bytes, is not hashed before it is seen whether its request may run.
+const AHEAD_KEY_BYTES_MAX: usize = 4_096;
+
 /// A large argument that nobody has taken over is given away to be freed from this
 /// size on, in bytes.
 const INPUT_DISCARDED_MIN: usize = 1 << 20;
@@ -353,7 +356,8 @@ impl Engine {
         command: Option<&'static Command>,
         args: Args<'_>,
     ) -> Option<u64> {
-        Some(self.keyspace.prefetch(db, first_key(command?, args)?))
+        let name = first_key(command?, args).filter(|name| name.len() <= AHEAD_KEY_BYTES_MAX)?;
+        Some(self.keyspace.prefetch(db, name))
     }
 
     /// Runs one request and follows up what it has changed, but for those whose

@@ -76,7 +76,7 @@ const VISITS_PER_FILING: usize = 8;
 
 /// What a flush frees at once, in entries: small databases whole. So whoever
 /// flushes often pays for it, and nothing piles up.
-const FLUSHED_AT_ONCE_MAX: usize = 1_000;
+const FLUSHED_AT_ONCE_MAX: usize = 250;
 
 /// Tells a database from the others for as long as the server runs, although
 /// SWAPDB changes its number.

@@ -1,7 +1,7 @@
 //! Turns taken one by one, in the thread of the test: what happens in which
 //! turn is certain.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::net::TcpStream;
 
 use super::*;
@@ -87,6 +87,87 @@ fn a_batch_of_requests_takes_one_turn_and_leaves_nothing_to_do() {
         assert_eq!(server.sent_bytes() - bytes, 700);
         assert_eq!(server.work.engine.server().turns.turns - turns, 1);
         assert!(server.is_idle(), "a short read is the end of the input");
+    }
+}
+
+/// Connects so many, in the order of their places, and lets them settle.
+fn connect_all(server: &mut Server, count: usize) -> Vec<TcpStream> {
+    let clients: Vec<TcpStream> = (0..count).map(|_| server.connect()).collect();
+    server.turn_until(|work| work.connections.len() == count);
+    // The first events say that the sockets take output.
+    server.turn_until(|work| work.timeout() != Some(Duration::ZERO));
+    while server.work.poll.poll(&mut server.events, Some(Duration::ZERO)).is_ok()
+        && !server.events.is_empty()
+    {
+        server.work.turn(&server.events).expect("nothing is to be loaded");
+    }
+    clients
+}
+
+fn received(mut client: &TcpStream) -> String {
+    client.set_nonblocking(true).expect("it is connected");
+    let mut bytes = Vec::new();
+    // The end of what has come, or of the connection.
+    let _ = client.read_to_end(&mut bytes);
+    String::from_utf8(bytes).expect("only text is answered")
+}
+
+#[test]
+fn sockets_that_are_read_together_are_answered_in_order_and_within_the_buffer() {
+    const FULL: usize = 4_096 / 6;
+    let mut server = Server::new(&[("client-read-bytes", "4kb")]);
+    let mut clients = connect_all(&mut server, 3 * READ_TOGETHER);
+    let batch = b"PING\r\n".repeat(FULL);
+    let mut sent = vec![0; clients.len()];
+    for round in 0..3 {
+        for (index, client) in clients.iter_mut().enumerate() {
+            // Small ones, large ones, and both beside each other.
+            let is_full = [index % 2 == 0, true, false][round];
+            client.write_all(if is_full { &batch } else { b"PING\r\n" }).unwrap();
+            sent[index] += if is_full { FULL } else { 1 };
+        }
+        let bytes = 7 * sent.iter().sum::<usize>() as u64;
+        while server.sent_bytes() < bytes {
+            server.turn();
+        }
+    }
+    assert!(server.work.inputs.is_empty() && server.work.buffered == 0);
+    for (client, sent) in clients.iter().zip(sent) {
+        assert_eq!(received(client), "+PONG\r\n".repeat(sent));
+    }
+}
+
+/// What one client asks for concerns those whose input was read in the same turn.
+#[test]
+fn input_that_was_read_and_is_not_wanted_any_more_is_dropped_or_kept() {
+    let mut server = Server::new(&[]);
+    let mut clients = connect_all(&mut server, 4);
+    let ids: Vec<String> = clients
+        .iter_mut()
+        .map(|client| {
+            client.write_all(b"CLIENT ID\r\n").unwrap();
+            server.turn();
+            received(client).trim_start_matches(':').trim().to_owned()
+        })
+        .collect();
+    let mut earlier = &clients[0];
+    let both = format!("CLIENT KILL ID {}\r\nCLIENT PAUSE 100000 WRITE\r\n", ids[1]);
+    // In the order in which they are written, so are their events.
+    earlier.write_all(both.as_bytes()).unwrap();
+    for mut later in &clients[1..] {
+        later.write_all(b"SET k v\r\nGET k\r\n").unwrap();
+    }
+    server.turn();
+    assert_eq!(received(&clients[0]), ":1\r\n+OK\r\n");
+    for later in &clients[1..] {
+        assert_eq!(received(later), "");
+    }
+    earlier.write_all(b"CLIENT UNPAUSE\r\n").unwrap();
+    server.turn_until(|work| work.engine.unfinished_clients() == 0);
+    assert_eq!(received(&clients[1]), "", "it was closed before its requests were run");
+    assert!(!server.work.connections.contains(1));
+    for later in &clients[2..] {
+        assert_eq!(received(later), "+OK\r\n$1\r\nv\r\n");
     }
 }
 
