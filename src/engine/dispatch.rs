@@ -1,7 +1,7 @@
 //! From a request to its command: look-up, argument count, gates, MULTI.
 
 use super::Engine;
-use super::turn::Flow;
+use super::requests::Flow;
 use crate::clients::{Client, ClientKey, ReplyMode, Wake};
 use crate::commands::{
     self, Command, CommandError, Context, LookupError, Outcome, TABLE, flags, unknown_command,

@@ -7,6 +7,7 @@
 //! the outputs: [`Engine::take_outputs`], [`Engine::output`], [`Engine::sent`],
 //! and [`Engine::take_closed`] for the clients that are to be disconnected.
 
+mod ahead;
 mod dispatch;
 mod effects;
 mod gates;
@@ -14,6 +15,7 @@ mod journal;
 mod persistence;
 mod plain;
 mod replay;
+mod requests;
 mod snapshot;
 mod turn;
 mod waiting;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::turn::Serving;
+use super::requests::Serving;
 use crate::clients::{ClientKey, Parked, Wake};
 use crate::commands::{Wait, events};
 use crate::keyspace::Signal;

@@ -1,0 +1,113 @@
+//! What is found out of requests before the first of them is run, so that the memory
+//! that they need is on its way.
+
+use super::{Engine, ExpectedKey};
+use crate::clients::ClientKey;
+use crate::commands::{Command, TABLE};
+use crate::keyspace::KnownHash;
+use crate::protocol::{Args, RequestBuffer};
+
+/// How many requests of a client are cut, and the memory that they need fetched,
+/// before the first of them is run: somewhat more than the lines that a processor
+/// core can have on their way at a time.
+pub(super) const AHEAD_MAX: usize = 16;
+
+/// A longer key, in bytes, is not hashed before it is seen whether its request may run.
+const AHEAD_KEY_BYTES_MAX: usize = 4_096;
+
+/// What is known of a request before it is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// `None`: there is no such command.
+    pub(super) command: Option<&'static Command>,
+    /// The hash of its first key, if it has one.
+    hash: Option<u64>,
+}
+
+impl Found {
+    /// The same with the key, which stands among `args`.
+    #[inline]
+    pub(super) fn known_hash<'a>(&self, args: Args<'a>) -> Option<KnownHash<'a>> {
+        Some(KnownHash { key: first_key(self.command?, args)?, hash: self.hash? })
+    }
+}
+
+impl Engine {
+    /// Finds the commands of several requests that have been cut, and has the memory
+    /// fetched that they will look at: while one key's line is on its way, so are the
+    /// others'.
+    pub(super) fn look_ahead(
+        &self,
+        key: ClientKey,
+        input: &[u8],
+        request: &RequestBuffer,
+        all_found: &mut [Found],
+    ) {
+        let mut last: Option<(&[u8], &'static Command)> = None;
+        let db = self.clients[key].db();
+        for (index, found) in all_found.iter_mut().enumerate() {
+            let args = request.cut_args(input, index);
+            // Most pipelines repeat one command.
+            found.command = match last {
+                Some((name, command)) if args.get(0) == Some(name) => Some(command),
+                _ => find_command(args),
+            };
+            found.hash = self.prefetch_key(db, found.command, args);
+            // The name alone says which command it is, unless there are subcommands.
+            last = found
+                .command
+                .filter(|command| command.parent.is_none() && command.spec.subcommands.is_empty())
+                .and_then(|command| Some((args.get(0)?, command)));
+        }
+        for hash in all_found.iter().filter_map(|found| found.hash) {
+            self.keyspace.prefetch_entry(db, hash);
+        }
+    }
+
+    /// The same for a lone request: the place of its key arrives while it is seen
+    /// whether the command may run at all.
+    #[inline]
+    pub(super) fn find_one(&self, key: ClientKey, args: Args<'_>) -> Found {
+        let command = find_command(args);
+        Found { command, hash: self.prefetch_key(self.clients[key].db(), command, args) }
+    }
+
+    /// The same for a request that has been read, and is run when others have been.
+    pub(super) fn find_expected(&mut self, key: ClientKey, bytes: &[u8]) -> Option<ExpectedKey> {
+        let client = self.clients.get(key).filter(|client| client.unread.is_none())?;
+        let db = client.db();
+        let limits = self.limits(key);
+        let request = self.request.get_or_insert_default();
+        if request.cut(bytes, &mut None, &limits, 1) != Ok(1) {
+            return None;
+        }
+        let request = self.request.as_deref()?;
+        let args = request.cut_args(bytes, 0);
+        let hash = self.prefetch_key(db, find_command(args), args)?;
+        Some(ExpectedKey { db, hash })
+    }
+
+    #[inline(always)]
+    fn prefetch_key(
+        &self,
+        db: usize,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+    ) -> Option<u64> {
+        let name = first_key(command?, args).filter(|name| name.len() <= AHEAD_KEY_BYTES_MAX)?;
+        Some(self.keyspace.prefetch(db, name))
+    }
+}
+
+/// The command that a request asks for; `None` if it is not known, or the request is
+/// empty.
+#[inline]
+fn find_command(args: Args<'_>) -> Option<&'static Command> {
+    if args.is_empty() { None } else { TABLE.resolve(args).ok() }
+}
+
+/// The first key that a command has among its arguments.
+#[inline]
+fn first_key<'a>(command: &Command, args: Args<'a>) -> Option<&'a [u8]> {
+    args.get(command.spec.keys.first()?.first)
+}
