@@ -1,6 +1,7 @@
 //! Looks through one file, says what is wrong with it, and mends what can be.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
@@ -125,6 +126,9 @@ pub fn check<D: Disk>(
 /// Of one that is damaged, or is a base or snapshot, the whole groups go into a new file
 /// that takes its place; the old one gets the ending `.damaged`. Nothing is thrown away.
 ///
+/// From a whole one the room is cut that a server which was killed has left at its end;
+/// Redis would stumble over it.
+///
 /// A file of Redis has no sums, so nothing behind its first bad place can be trusted: it
 /// is cut there.
 ///
@@ -140,7 +144,15 @@ pub fn fix<D: Disk>(
 ) -> Result<(Report, Fixed), Fault> {
     let _lock = lock_journal_of(disk, path)?;
     let report = check(disk, path, progress)?;
-    let Some(bad) = report.bad else { return Ok((report, Fixed::Nothing)) };
+    let Some(bad) = report.bad else {
+        let file = disk.open(path, false).map_err(Fault::of("open", path))?;
+        let has_room = file.len().map_err(Fault::of("look at", path))? > report.bytes;
+        let fixed = match has_room {
+            true => cut(disk, path, report.bytes..report.bytes)?,
+            false => Fixed::Nothing,
+        };
+        return Ok((report, fixed));
+    };
     if report.origin == Origin::Unknown && bad.is_damage && bad.groups_behind == 0 {
         // Somebody's file, but hardly one of ours: not to be touched.
         let error = std::io::Error::new(std::io::ErrorKind::InvalidData, bad.reason);
@@ -157,7 +169,7 @@ pub fn fix<D: Disk>(
         Some(header) if bad.is_damage || header.kind.has_end() => {
             rebuild(disk, path, header, progress)?
         }
-        _ => cut(disk, path, bad.at)?,
+        _ => cut(disk, path, bad.at..report.bytes)?,
     };
     Ok((report, fixed))
 }
@@ -237,9 +249,11 @@ fn lock_journal_of<D: Disk>(disk: &D, path: &Path) -> Result<Option<D::Lock>, Fa
     }
 }
 
-fn cut<D: Disk>(disk: &D, path: &Path, at: u64) -> Result<Fixed, Fault> {
+/// Cuts a file at the range's start; what it has there goes to a file of its own.
+fn cut<D: Disk>(disk: &D, path: &Path, range: Range<u64>) -> Result<Fixed, Fault> {
+    let at = range.start;
     let mut file = disk.open(path, true).map_err(Fault::of("open", path))?;
-    let kept = keep_aside(disk, &file, path, at)?;
+    let kept = keep_aside(disk, &file, path, range)?;
     file.truncate(at).map_err(Fault::of("cut", path))?;
     file.sync_data().map_err(Fault::of("sync", path))?;
     Ok(Fixed::Cut { at, kept })

@@ -5,14 +5,18 @@
 //! [`SimulatedDisk`](super::SimulatedDisk) does.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// A file that is appended to and read anywhere.
+///
+/// Behind what was appended there may be room, see [`DiskFile::make_room`]: zeros, which
+/// belong to the file for whoever reads it and are appended over by whoever writes it.
 pub trait DiskFile: Send {
-    /// Appends bytes at the file's end: at least one of them unless `bytes` is empty,
-    /// maybe not all. Answers how many.
+    /// Appends bytes behind those that were appended last, or at the end of a file that
+    /// has been opened: at least one of them unless `bytes` is empty, maybe not all.
+    /// Answers how many.
     ///
     /// # Errors
     /// What the disk says; nothing was appended then.
@@ -27,13 +31,21 @@ pub trait DiskFile: Send {
         self.append(&bytes)
     }
 
+    /// Sees to it that so many bytes can be appended without making the file longer: to
+    /// make a new length durable takes a file system more work than the bytes do, and
+    /// twice the time. Room that was made and is not used up stays.
+    ///
+    /// # Errors
+    /// What the disk says. There may be some of the room then.
+    fn make_room(&mut self, bytes: u64) -> io::Result<()>;
+
     /// Reads bytes from `offset` on into `into` and answers how many, 0 at the end.
     ///
     /// # Errors
     /// What the disk says.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// The file's length in bytes.
+    /// The file's length in bytes, with the room at its end.
     ///
     /// # Errors
     /// What the disk says.
@@ -54,7 +66,8 @@ pub trait DiskFile: Send {
     /// What the disk says.
     fn has_name(&self) -> io::Result<bool>;
 
-    /// Cuts the file to `len` bytes, which is not more than it has.
+    /// Cuts the file to `len` bytes, which is not more than it has. What is appended next
+    /// comes there.
     ///
     /// # Errors
     /// What the disk says.
@@ -135,19 +148,33 @@ pub trait Disk: Clone + Send + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;
 
+/// An open file of a [`SystemDisk`].
+#[derive(Debug)]
+pub struct SystemFile {
+    file: File,
+    /// Where the next bytes are appended, and how long the file is at least.
+    end: u64,
+    len: u64,
+}
+
+impl SystemFile {
+    fn new(file: File) -> io::Result<SystemFile> {
+        let len = file.metadata()?.len();
+        Ok(SystemFile { file, end: len, len })
+    }
+}
+
 impl Disk for SystemDisk {
-    type File = File;
+    type File = SystemFile;
     type Lock = File;
 
-    fn open(&self, path: &Path, writable: bool) -> io::Result<File> {
-        OpenOptions::new().read(true).append(writable).open(path)
+    fn open(&self, path: &Path, writable: bool) -> io::Result<SystemFile> {
+        SystemFile::new(OpenOptions::new().read(true).write(writable).open(path)?)
     }
 
-    fn create(&self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        // `truncate` and `append` exclude each other when a file is opened.
-        file.set_len(0)?;
-        Ok(file)
+    fn create(&self, path: &Path) -> io::Result<SystemFile> {
+        let mut options = OpenOptions::new();
+        SystemFile::new(options.read(true).write(true).create(true).truncate(true).open(path)?)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -185,26 +212,48 @@ impl Disk for SystemDisk {
     }
 }
 
-impl DiskFile for File {
+impl DiskFile for SystemFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append_vectored(&[IoSlice::new(bytes)])
     }
 
     fn append_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            match self.write_vectored(pieces) {
+            match rustix::io::pwritev(&self.file, pieces, self.end) {
                 Ok(0) if pieces.iter().any(|piece| !piece.is_empty()) => {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                Ok(taken) => {
+                    self.end += taken as u64;
+                    self.len = self.len.max(self.end);
+                    return Ok(taken);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
+    fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        // Blocks that are only reserved would have to be marked as written when they are,
+        // which costs what a new length does.
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        while self.len < self.end + bytes {
+            let left = self.end + bytes - self.len;
+            let piece = ZEROS.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match FileExt::write_at(&self.file, &ZEROS[..piece], self.len) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => self.len += taken as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match FileExt::read_at(self, into, offset) {
+            match FileExt::read_at(&self.file, into, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -212,19 +261,21 @@ impl DiskFile for File {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn has_name(&self) -> io::Result<bool> {
-        Ok(self.metadata()?.nlink() > 0)
+        Ok(self.file.metadata()?.nlink() > 0)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)
+        self.file.set_len(len)?;
+        (self.end, self.len) = (len, len);
+        Ok(())
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        File::sync_data(self)
+        self.file.sync_data()
     }
 }
 

@@ -8,7 +8,8 @@
 //! A file is a sequence of groups, each with a seal behind it, see [`seal`] and
 //! [`Scanner`]. A journal is a directory with a manifest that lists a base and the
 //! files of what happened since, as Redis 7 lays it out. [`Opening`] reads it and
-//! becomes a [`Journal`], which goes on writing it. A [`SnapshotWriter`] writes the base
+//! becomes a [`Journal`], which goes on writing it. Behind the last group of a file that is
+//! being written there may be room for the next ones, see [`DiskFile::make_room`]. A [`SnapshotWriter`] writes the base
 //! of a rewrite, or a backup.
 
 mod check;
@@ -26,7 +27,7 @@ mod snapshot;
 mod walk;
 
 pub use check::{BadPlace, Fixed, Report, check, fix};
-pub use disk::{Disk, DiskFile, SystemDisk};
+pub use disk::{Disk, DiskFile, SystemDisk, SystemFile};
 pub use groups::{FileKind, Header, SEAL_BYTES, seal};
 pub use home::{Fault, Location};
 pub use journal::{Counted, Journal, Progress};

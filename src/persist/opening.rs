@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
@@ -328,8 +329,11 @@ impl<D: Disk> Opening<D> {
                 return Err(OpenError::Damaged { path, at, reason, behind });
             }
         }
+        // Without the room at its end.
+        if let Some(scanner) = self.scanner.take() {
+            self.files[self.index].bytes = scanner.len();
+        }
         self.done_bytes += self.files[self.index].bytes;
-        self.scanner = None;
         self.index += 1;
         Ok(())
     }
@@ -397,11 +401,14 @@ impl<D: Disk> Opening<D> {
         let mut file = opened.map_err(Fault::of("open", path))?;
         let mut cut_tail = None;
         if let Some((at, reason)) = self.torn {
-            let kept = keep_aside(&self.home.disk, &file, path, at)?;
+            let kept = keep_aside(&self.home.disk, &file, path, at..last.bytes)?;
             file.truncate(at).map_err(Fault::of("cut", path))?;
             let bytes = last.bytes - at;
             last.bytes = at;
             cut_tail = Some(CutTail { path: path.clone(), at, bytes, reason, kept });
+        } else {
+            // Only its room, if it has any.
+            file.truncate(last.bytes).map_err(Fault::of("cut", path))?;
         }
         let is_usable = self.is_last_ours && last.bytes > 0;
         let current =
@@ -435,24 +442,24 @@ fn has_no_groups<D: Disk>(disk: &D, path: &Path) -> Result<bool, Fault> {
     Ok(matches!(step, Step::End(End::Whole | End::Torn { at: 0, .. })))
 }
 
-/// Copies what stands from `at` on into a file of its own beside `path`, durably, and
+/// Copies what stands at `range` into a file of its own beside `path`, durably, and
 /// answers where; `None` if there is nothing.
 pub(super) fn keep_aside<D: Disk>(
     disk: &D,
     file: &D::File,
     path: &Path,
-    at: u64,
+    range: Range<u64>,
 ) -> Result<Option<PathBuf>, Fault> {
-    let len = file.len().map_err(Fault::of("look at", path))?;
-    if at >= len {
+    if range.is_empty() {
         return Ok(None);
     }
-    let kept = free_name(disk, path, &format!("torn-{at}"))?;
+    let kept = free_name(disk, path, &format!("torn-{}", range.start))?;
     let mut copy = disk.create(&kept).map_err(Fault::of("create", &kept))?;
     let mut buffer = vec![0; PIECE_BYTES];
-    let mut offset = at;
-    while offset < len {
-        match file.read_at(&mut buffer, offset).map_err(Fault::of("read", path))? {
+    let mut offset = range.start;
+    while offset < range.end {
+        let piece = buffer.len().min((range.end - offset) as usize);
+        match file.read_at(&mut buffer[..piece], offset).map_err(Fault::of("read", path))? {
             0 => break,
             read => {
                 let put = append_all(&mut copy, &buffer[..read]);

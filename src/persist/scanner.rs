@@ -182,8 +182,8 @@ impl<F: DiskFile> Scanner<F> {
         self.origin
     }
 
-    /// The file's length in bytes when the scanner was made; what is appended later is
-    /// not read.
+    /// The file's length in bytes when the scanner was made, without the room at the end of
+    /// one that was being written; what is appended later is not read.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -298,6 +298,9 @@ impl<F: DiskFile> Scanner<F> {
                 Some(header) => {
                     self.origin = Origin::Journal(header);
                     self.has_notes = Header::promises_notes(&self.buffer[place.range]);
+                    if !header.kind.has_end() {
+                        self.pass_over_room()?;
+                    }
                 }
                 None => {
                     self.form = Form::Refused(NO_HEADER);
@@ -309,6 +312,27 @@ impl<F: DiskFile> Scanner<F> {
                 self.end = Some(self.bad_end(0, reason)?);
             }
         }
+        Ok(())
+    }
+
+    /// Zeros at the end are room that was made for groups which never came: no group ends
+    /// in one.
+    fn pass_over_room(&mut self) -> io::Result<()> {
+        let mut piece = vec![0; self.piece_bytes];
+        let mut end = self.len;
+        while end > self.position() {
+            let start = end.saturating_sub(piece.len() as u64).max(self.position());
+            let piece = &mut piece[..(end - start) as usize];
+            read_exact_at(&self.file, piece, start)?;
+            if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
+                end = start + last as u64 + 1;
+                break;
+            }
+            end = start;
+        }
+        self.len = end;
+        // What has been read of it already is not there.
+        self.filled = self.filled.min((end - self.buffer_at) as usize);
         Ok(())
     }
 
@@ -512,16 +536,30 @@ impl<F: DiskFile> Scanner<F> {
             self.buffer.resize(self.filled + piece, 0);
         }
         match self.file.read_at(&mut self.buffer[self.filled..self.filled + piece], at)? {
-            0 => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the file has become shorter while it was read",
-            )),
+            0 => Err(shortened()),
             read => {
                 self.filled += read;
                 Ok(())
             }
         }
     }
+}
+
+fn read_exact_at(file: &impl DiskFile, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !into.is_empty() {
+        match file.read_at(into, offset)? {
+            0 => return Err(shortened()),
+            read => {
+                into = &mut into[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shortened() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter while it was read")
 }
 
 #[cfg(test)]

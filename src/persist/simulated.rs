@@ -91,7 +91,7 @@ struct Content {
     bytes: Vec<u8>,
     /// What is on the disk.
     durable: Vec<u8>,
-    /// What has been appended and is not on the disk, in order.
+    /// What has been written and is not on the disk, in order.
     dirty: Vec<Range<usize>>,
     /// The shortest length that it was cut to since the last sync.
     cut_to: Option<usize>,
@@ -330,26 +330,46 @@ impl State {
         self.pending.push(change);
     }
 
-    fn append(&mut self, file: usize, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes bytes where there may be room, and answers how many.
+    fn append(&mut self, file: usize, end: usize, bytes: &[u8]) -> io::Result<usize> {
         let number = self.counts.appends;
         self.counts.appends += 1;
         self.operate()?;
         if self.faults.appends.contains(&number) {
             return Err(os_error(EIO));
         }
-        let mut len = bytes.len().min(self.faults.append_bytes_max.unwrap_or(usize::MAX));
+        let len = bytes.len().min(self.faults.append_bytes_max.unwrap_or(usize::MAX));
+        let len = self.grow(file, end, len)?;
+        let content = &mut self.files[file];
+        content.bytes[end..end + len].copy_from_slice(&bytes[..len]);
+        content.dirty.push(end..end + len);
+        Ok(len)
+    }
+
+    fn make_room(&mut self, file: usize, end: usize, bytes: usize) -> io::Result<()> {
+        self.operate()?;
+        let before = self.files[file].bytes.len();
+        let grown = self.grow(file, end, bytes)?;
+        let after = self.files[file].bytes.len();
+        self.files[file].dirty.push(before..after);
+        if grown < bytes { Err(os_error(ENOSPC)) } else { Ok(()) }
+    }
+
+    /// Makes a file so long that it has `len` bytes from `end` on, or as many of them as
+    /// the disk has room for, and answers how many.
+    fn grow(&mut self, file: usize, end: usize, len: usize) -> io::Result<usize> {
+        let content = &mut self.files[file];
+        let had = content.bytes.len() - end;
+        let mut more = len.saturating_sub(had);
         if let Some(room) = &mut self.faults.room_bytes {
-            len = len.min(usize::try_from(*room).unwrap_or(usize::MAX));
-            if len == 0 && !bytes.is_empty() {
+            more = more.min(usize::try_from(*room).unwrap_or(usize::MAX));
+            if had + more == 0 && len > 0 {
                 return Err(os_error(ENOSPC));
             }
-            *room -= len as u64;
+            *room -= more as u64;
         }
-        let content = &mut self.files[file];
-        let start = content.bytes.len();
-        content.bytes.extend_from_slice(&bytes[..len]);
-        content.dirty.push(start..start + len);
-        Ok(len)
+        content.bytes.resize(end + had + more, 0);
+        Ok(len.min(had + more))
     }
 }
 
@@ -364,7 +384,8 @@ impl Disk for SimulatedDisk {
         }
         match state.find(path)? {
             Node::File(index) => {
-                Ok(SimulatedFile { disk: self.clone(), index, generation: state.generation })
+                let (end, generation) = (state.files[index].bytes.len(), state.generation);
+                Ok(SimulatedFile { disk: self.clone(), index, end, generation })
             }
             Node::Directory => Err(io::ErrorKind::IsADirectory.into()),
         }
@@ -389,7 +410,7 @@ impl Disk for SimulatedDisk {
                 index
             }
         };
-        Ok(SimulatedFile { disk: self.clone(), index, generation: state.generation })
+        Ok(SimulatedFile { disk: self.clone(), index, end: 0, generation: state.generation })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -464,6 +485,8 @@ impl Disk for SimulatedDisk {
 pub struct SimulatedFile {
     disk: SimulatedDisk,
     index: usize,
+    /// Where the next bytes are appended.
+    end: usize,
     generation: u64,
 }
 
@@ -480,7 +503,14 @@ impl SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.state()?.append(self.index, bytes)
+        let taken = self.state()?.append(self.index, self.end, bytes)?;
+        self.end += taken;
+        Ok(taken)
+    }
+
+    fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.state()?.make_room(self.index, self.end, bytes)
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -502,9 +532,12 @@ impl DiskFile for SimulatedFile {
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
         let mut state = self.state()?;
         state.operate()?;
-        state.files[self.index].truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        state.files[self.index].truncate(len);
+        drop(state);
+        self.end = len;
         Ok(())
     }
 

@@ -88,6 +88,26 @@ fn a_lock_is_held_until_it_is_dropped() {
 }
 
 #[test]
+fn room_is_zeros_that_are_appended_over() {
+    let directory = Directory::new("room");
+    let path = directory.0.join("a");
+    let mut file = SystemDisk.create(&path).expect("the disk is sound");
+    append_all(&mut file, b"one").expect("the disk is sound");
+    file.make_room(100_000).expect("the disk is sound");
+    append_all(&mut file, b"two").expect("the disk is sound");
+    file.make_room(10).expect("the disk is sound");
+    file.sync_data().expect("the disk is sound");
+    assert_eq!(file.len().expect("the disk is sound"), 100_003);
+    let bytes = fs::read(&path).expect("it is there");
+    assert!(bytes.starts_with(b"onetwo") && bytes[6..].iter().all(|&byte| byte == 0));
+    append_all(&mut file, &vec![b'x'; 100_000]).expect("the disk is sound");
+    assert_eq!(fs::read(&path).expect("it is there").len(), 100_006);
+    file.truncate(4).expect("the disk is sound");
+    append_all(&mut file, b"end").expect("the disk is sound");
+    assert_eq!(fs::read(&path).expect("it is there"), b"onetend");
+}
+
+#[test]
 fn a_journal_is_written_rewritten_loaded_and_mended() {
     let directory = Directory::new("journal");
     let opening = Opening::new(SystemDisk, directory.location(), 1).expect("it is new");
@@ -105,6 +125,7 @@ fn a_journal_is_written_rewritten_loaded_and_mended() {
     journal.append(set("d"), vec![set("d").len()], 4);
     assert!(journal.write() && journal.sync());
     assert_eq!(journal.progress().durable_seq, 4);
+    journal.note_synced();
     drop(journal);
 
     let dir = directory.location().journal_dir();

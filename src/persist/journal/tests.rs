@@ -54,6 +54,7 @@ struct Life {
     disk: SimulatedDisk,
     journal: Option<Journal<SimulatedDisk>>,
     counted: Counted,
+    wants_room: bool,
     /// The number of the last group that was sent, and of the last one sent before the
     /// process began.
     sent: u64,
@@ -72,6 +73,7 @@ impl Life {
             disk,
             journal,
             counted: Counted::Synced,
+            wants_room: false,
             sent: 0,
             begun: 0,
             promised: 0,
@@ -95,6 +97,7 @@ impl Life {
         assert!(loaded <= self.sent, "{loaded} are there, {} were sent", self.sent);
         let (mut journal, cut) = opening.finish()?;
         journal.set_counted(self.counted);
+        journal.set_room(self.wants_room);
         // What nobody was promised and is there all the same stays there from now on.
         (self.sent, self.begun, self.promised) = (loaded, loaded, loaded);
         self.journal = Some(journal);
@@ -132,6 +135,11 @@ impl Life {
     fn keep(&mut self, count: u64) {
         self.put(count);
         self.sync();
+        self.note_synced();
+    }
+
+    fn note_synced(&mut self) {
+        self.journal.as_mut().into_iter().for_each(Journal::note_synced);
     }
 
     fn write(&mut self) -> bool {
@@ -238,7 +246,7 @@ fn what_was_written_is_there_after_any_faults_of_writing_and_kills() {
 /// they are written, a process that does.
 fn live_randomly(seed: u64, counted: Counted) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut life = Life { counted, ..Life::new() };
+    let mut life = Life { counted, wants_room: rng.bool(), ..Life::new() };
     let crash = |disk: &SimulatedDisk, seed: u64| match counted {
         Counted::Synced => disk.crash(seed),
         Counted::Written => disk.kill(),
@@ -254,7 +262,13 @@ fn live_randomly(seed: u64, counted: Counted) {
         match rng.u8(..32) {
             0..8 => life.append(rng.u64(1..6)),
             8..16 => _ = life.write(),
-            16..22 => _ = life.sync(),
+            16..21 => _ = life.sync(),
+            21 if rng.bool() => life.note_synced(),
+            21 => {
+                life.wants_room = rng.bool();
+                let wants_room = life.wants_room;
+                life.journal.as_mut().into_iter().for_each(|journal| journal.set_room(wants_room));
+            }
             22 => life.begin_rewrite(),
             23 => life.write_base(),
             24 => life.finish_rewrite(),
@@ -641,4 +655,56 @@ fn half_a_note_is_cut_before_another_file_follows() {
     life.keep(2);
     life.end_process(SimulatedDisk::kill);
     assert_eq!(life.open(), Ok(None));
+}
+
+#[test]
+fn room_is_made_for_small_groups_and_given_back() {
+    let path = |number: u64| PathBuf::from(format!("/data/aof/a.aof.{number}.incr.aof"));
+    let ends_in_zeros = |disk: &SimulatedDisk, number: u64| {
+        disk.read(&path(number)).expect("there is a file").ends_with(&[0])
+    };
+    let mut life = Life { wants_room: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.keep(3);
+    assert!(ends_in_zeros(&life.disk, 1));
+    let len = life.disk.read(&path(1)).expect("there is a file").len();
+    life.keep(3);
+    assert_eq!(life.disk.read(&path(1)).expect("there is a file").len(), len);
+    // After a kill it is passed over, and nothing is said to be torn.
+    life.end_process(SimulatedDisk::kill);
+    assert!(life.open().expect("the journal is whole").is_none());
+    assert!(!ends_in_zeros(&life.disk, 1));
+    // What is so large is written where there is none.
+    let text = vec![b'x'; ROOM_FOR_MAX];
+    let mut large = Vec::new();
+    push_command(&mut large, &[b"SET", b"7", &text]);
+    life.sent += 3;
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(large.clone(), vec![large.len()], 1);
+    assert!(journal.write() && !ends_in_zeros(&life.disk, 1));
+    // A file that is gone on from gives its room back, and so does one at its end.
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(group(8), vec![group(8).len()], 2);
+    assert!(journal.write() && ends_in_zeros(&life.disk, 1));
+    life.begin_rewrite();
+    assert!(!ends_in_zeros(&life.disk, 1));
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(group(9), vec![group(9).len()], 3);
+    assert!(journal.write() && ends_in_zeros(&life.disk, 2));
+    journal.set_room(false);
+    assert!(!ends_in_zeros(&life.disk, 2));
+}
+
+#[test]
+fn a_disk_that_has_no_room_to_make_takes_groups_all_the_same() {
+    let mut life = Life { wants_room: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.disk.set_faults(Faults { appends: 0..0, room_bytes: Some(0), ..Faults::default() });
+    life.append(1);
+    assert!(!life.write(), "the disk is full");
+    life.disk.set_faults(Faults { room_bytes: Some(ROOM_BYTES + 10_000), ..Faults::default() });
+    life.append(5);
+    assert!(life.write() && life.sync());
+    life.end_process(SimulatedDisk::kill);
+    life.open().expect("the journal is whole");
 }

@@ -234,7 +234,9 @@ fn expect_noted(bytes: &[u8], written: &Written, units: &[Unit], bad: &[usize], 
     let mut behind = (first..units.len()).filter(|index| !bad.contains(index)).peekable();
     let next = behind.peek().map(|&index| units[index].start);
     let synced = behind.map(|index| units[index].synced).max().unwrap_or(0);
+    let is_room = bytes[at as usize..].iter().all(|&byte| byte == 0);
     match end {
+        End::Whole if is_room => {}
         // Without its header nobody knows that there are notes in it.
         End::Damaged { at: found, behind, .. } if synced > at || first == 0 => {
             assert_eq!((found, behind), (at, next), "{what}");
@@ -255,6 +257,28 @@ fn a_flipped_byte_is_damage_where_a_note_says_that_it_was_durable() {
         expect_noted(&bytes, &written, &units, &[bad], &format!("byte {at}"));
         bytes[at] ^= 1;
     }
+}
+
+#[test]
+fn room_at_the_end_is_passed_over_and_what_stands_in_it_is_not() {
+    let written = journal(FileKind::Incr, 6, 5);
+    let len = written.bytes.len();
+    for room in [1, 7, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 300_000] {
+        let mut bytes = written.bytes.clone();
+        bytes.resize(len + room, 0);
+        assert_eq!(scan(&bytes, &written, PIECE), (6, End::Whole), "{room}");
+        for at in [len, len + room / 2, len + room - 1] {
+            bytes[at] = b'x';
+            let (count, end) = scan(&bytes, &written, PIECE);
+            assert!(matches!(end, End::Torn { at, .. } if at == len as u64), "{room}: {end:?}");
+            assert_eq!(count, 6);
+            bytes[at] = 0;
+        }
+    }
+    // Nothing is ever written behind the end of one that has an end.
+    let mut base = journal(FileKind::Base, 6, 5);
+    base.bytes.push(0);
+    assert!(matches!(scan(&base.bytes, &base, PIECE), (6, End::Damaged { .. })));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Loading at the start, a slice a turn, so that clients are answered meanwhile that
 //! data is being loaded.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::writer::Source;
 use crate::clock::Now;
 use crate::engine::Engine;
 use crate::persist::{
-    CutTail, Disk, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk,
+    CutTail, Disk, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk, SystemFile,
 };
 use crate::reactor::clock;
 
@@ -29,7 +28,7 @@ pub(super) struct Loading {
     is_journal_read: bool,
     /// A file besides, and its reader once it is its turn.
     load: Option<PathBuf>,
-    scanner: Option<Scanner<File>>,
+    scanner: Option<Scanner<SystemFile>>,
     began_at: Duration,
     logged_at: Duration,
     total_bytes: u64,
@@ -182,7 +181,7 @@ fn refused(path: &Path, offset: u64, error: &crate::engine::ReplayError) -> Keep
 }
 
 /// The file of `load`. It is for a server that has no data yet.
-fn open_file(path: &Path, engine: &Engine) -> Result<Scanner<File>, KeepError> {
+fn open_file(path: &Path, engine: &Engine) -> Result<Scanner<SystemFile>, KeepError> {
     if engine.keys() > 0 {
         return Err(KeepError(format!(
             "option 'load': '{}' is not loaded, because the journal has {} keys already",

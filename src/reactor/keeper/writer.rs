@@ -3,17 +3,18 @@
 //! The loop hands it groups and goes on. Whatever has come while it was syncing is
 //! written and synced together next, so that a thousand clients share one sync.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::mail::{Mail, Mailbox, OnPanic};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
-use crate::persist::{Counted, Journal, Location, OpenError, Opening, Snapshot, SystemDisk};
+use crate::persist::{
+    Counted, Journal, Location, OpenError, Opening, Snapshot, SystemDisk, SystemFile,
+};
 
 /// With `everysec`, the longest time from a sync to the next one.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -236,7 +237,7 @@ fn open(source: Source, mailbox: &Mailbox) -> Result<Journal<SystemDisk>, OpenEr
 
 /// Closes files that have been removed, which takes as long as they are large: replies
 /// would wait for that.
-fn elsewhere(removed: Vec<File>) {
+fn elsewhere(removed: Vec<SystemFile>) {
     if !removed.is_empty() {
         // Without a thread they are closed here.
         let _ = thread::Builder::new().name("tollgate-close".to_owned()).spawn(|| drop(removed));
@@ -265,9 +266,10 @@ impl Work {
         self.follow(self.policy);
         self.report();
         loop {
-            let first = match self.due_in() {
-                None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(time) => self.orders.recv_timeout(time),
+            let first = match self.orders.try_recv() {
+                Ok(order) => Ok(order),
+                Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) => self.wait(),
             };
             match first {
                 Ok(order) => self.take(order),
@@ -286,12 +288,22 @@ impl Work {
         self.end()
     }
 
+    /// Waits for an order, or until something is due.
+    fn wait(&mut self) -> Result<Order, RecvTimeoutError> {
+        self.journal.note_synced();
+        match self.due_in() {
+            None => self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(time) => self.orders.recv_timeout(time),
+        }
+    }
+
     fn follow(&mut self, policy: FsyncPolicy) {
         self.policy = policy;
         self.journal.set_counted(match policy {
             FsyncPolicy::No => Counted::Written,
             FsyncPolicy::Always | FsyncPolicy::EverySec => Counted::Synced,
         });
+        self.journal.set_room(policy == FsyncPolicy::Always);
     }
 
     fn is_unsynced(&self) -> bool {
@@ -422,8 +434,10 @@ impl Work {
                 thread::sleep(RETRY_AFTER);
             }
             self.journal.write();
+            self.journal.set_room(false);
             if self.policy != FsyncPolicy::No {
                 self.sync();
+                self.journal.note_synced();
             }
             if self.journal.fault().is_none() {
                 return Ok(());

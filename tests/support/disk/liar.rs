@@ -28,6 +28,10 @@ impl DiskFile for LiarFile {
         self.file.append(bytes)
     }
 
+    fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.make_room(bytes)
+    }
+
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(into, offset)
     }

@@ -90,11 +90,15 @@ impl Writer {
             FsyncPolicy::No => Counted::Written,
             FsyncPolicy::Always | FsyncPolicy::EverySec => Counted::Synced,
         });
+        self.journal.set_room(policy == FsyncPolicy::Always);
     }
 
     /// Takes at most so many orders and works, if there is something to do.
     pub(crate) fn step(&mut self, orders_max: usize, now: Duration, mail: &mut Mail) {
         let count = self.orders.len().min(orders_max);
+        if count == 0 {
+            self.journal.note_synced();
+        }
         if count == 0 && !self.is_due(now) {
             return;
         }
