@@ -1,6 +1,7 @@
 //! However requests are put together, and whichever way they are run, they are
-//! answered alike: random sequences are sent in pipelines to one engine, and request by
-//! request to another one that runs each command the long way.
+//! answered alike: random sequences are sent in pipelines to one engine, request by
+//! request to another one, which has looked at each before others' are run, and to a
+//! third one that runs each command the long way.
 //!
 //! `TOLLGATE_SEED` plays one sequence alone.
 
@@ -10,6 +11,7 @@ use support::compare::{self, Treatment};
 use support::departures::DEPARTURES;
 use support::generator::{self, Command, Step};
 use support::sim::Sim;
+use tollgate::engine::Expected;
 
 /// A client that is shown every command, so that none can go the short way.
 const MONITOR: usize = generator::CONNECTIONS;
@@ -27,18 +29,44 @@ fn is_comparable(command: &Command) -> bool {
     )
 }
 
-/// Sends one step and gives what all connections have received then.
-fn send(sim: &mut Sim, step: &Step, at_once: bool) -> Vec<Vec<u8>> {
-    let compared = step.commands.iter().filter(|command| is_comparable(command));
-    let requests: Vec<&[u8]> = compared.map(|command| command.raw.as_slice()).collect();
-    if at_once {
-        sim.send_raw(step.connection, &requests.concat());
-    } else {
-        for request in requests {
-            if !sim.is_closed(step.connection) {
-                sim.send_raw(step.connection, request);
+/// The requests of a step.
+fn requests(step: &Step) -> impl Iterator<Item = &[u8]> {
+    step.commands.iter().filter(|command| is_comparable(command)).map(|command| &command.raw[..])
+}
+
+/// Sends a step's requests together.
+fn send_together(sim: &mut Sim, step: &Step) -> Vec<Vec<u8>> {
+    sim.send_raw(step.connection, &requests(step).collect::<Vec<_>>().concat());
+    received(sim, step)
+}
+
+/// Sends a step's requests one by one. The engine has been told of the first before
+/// what came before it was run, and is told of the first of the next step.
+fn send_each(
+    sim: &mut Sim,
+    step: &Step,
+    next: Option<&Step>,
+    expected: &mut Option<Expected>,
+) -> Vec<Vec<u8>> {
+    let mut first = expected.take();
+    if let Some(next) = next.filter(|next| next.connection != step.connection) {
+        *expected = requests(next).next().and_then(|it| sim.engine.expect(next.connection, it));
+    }
+    for request in requests(step) {
+        if !sim.is_closed(step.connection) {
+            match first.take() {
+                Some(first) => sim.receive_expected(step.connection, request, Some(first)),
+                None => sim.send_raw(step.connection, request),
             }
         }
+    }
+    received(sim, step)
+}
+
+/// What all connections have received after a step.
+fn received(sim: &mut Sim, step: &Step) -> Vec<Vec<u8>> {
+    if !sim.is_connected(step.connection) {
+        sim.connect(step.connection);
     }
     let received = (0..generator::CONNECTIONS).map(|connection| {
         let bytes = if sim.is_connected(connection) { sim.take_bytes(connection) } else { vec![] };
@@ -58,21 +86,34 @@ fn shown(step: &Step) -> String {
 
 fn play(seed: u64) {
     eprintln!("TOLLGATE_SEED={seed}");
-    let (mut pipelined, mut one_by_one) = (Sim::new(), Sim::new());
-    one_by_one.send(MONITOR, &[b"MONITOR"]);
+    let (mut watched, mut pipelined, mut one_by_one) = (Sim::new(), Sim::new(), Sim::new());
+    watched.send(MONITOR, &[b"MONITOR"]);
     // So that clients have the same numbers there.
     pipelined.connect(MONITOR);
-    for (number, step) in generator::sequence(seed, 500).iter().enumerate() {
-        let expected = send(&mut one_by_one, step, false);
-        one_by_one.take_bytes(MONITOR);
-        let received = send(&mut pipelined, step, true);
-        for (connection, (received, expected)) in received.iter().zip(&expected).enumerate() {
-            assert_eq!(
-                String::from_utf8_lossy(received),
-                String::from_utf8_lossy(expected),
-                "seed {seed}, step {number}, connection {connection}: {}",
-                shown(step)
-            );
+    one_by_one.connect(MONITOR);
+    for connection in 0..generator::CONNECTIONS {
+        [&mut watched, &mut pipelined, &mut one_by_one]
+            .into_iter()
+            .for_each(|sim| sim.connect(connection));
+    }
+    let mut first = None;
+    let steps = generator::sequence(seed, 500);
+    for (number, step) in steps.iter().enumerate() {
+        let expected = send_each(&mut watched, step, None, &mut None);
+        watched.take_bytes(MONITOR);
+        let next = steps.get(number + 1);
+        for received in [
+            send_together(&mut pipelined, step),
+            send_each(&mut one_by_one, step, next, &mut first),
+        ] {
+            for (connection, (received, expected)) in received.iter().zip(&expected).enumerate() {
+                assert_eq!(
+                    String::from_utf8_lossy(received),
+                    String::from_utf8_lossy(expected),
+                    "seed {seed}, step {number}, connection {connection}: {}",
+                    shown(step)
+                );
+            }
         }
     }
 }

@@ -236,7 +236,7 @@ pub(crate) fn call(context: &mut Context<'_>, command: &Command, args: Args<'_>)
 
 /// The same for a command that [is brief](is_brief) and in no transaction, while nobody
 /// sees each command that runs, keeps copies of keys, or wants [each timed](times_each).
-#[inline]
+#[inline(always)]
 pub(crate) fn call_brief(context: &mut Context<'_>, command: &Command, args: Args<'_>) {
     let running = begin_call(context, command, true);
     let result = (command.spec.handler)(context, args);

@@ -1,11 +1,11 @@
 //! What is found out of requests before the first of them is run, so that the memory
 //! that they need is on its way.
 
-use super::{Engine, ExpectedKey};
+use super::Engine;
 use crate::clients::ClientKey;
 use crate::commands::{Command, TABLE};
-use crate::keyspace::KnownHash;
-use crate::protocol::{Args, RequestBuffer};
+use crate::keyspace::{Keyspace, KnownHash};
+use crate::protocol::{Args, RequestBuffer, Span};
 
 /// How many requests of a client are cut, and the memory that they need fetched,
 /// before the first of them is run: somewhat more than the lines that a processor
@@ -14,6 +14,46 @@ pub(super) const AHEAD_MAX: usize = 16;
 
 /// A longer key, in bytes, is not hashed before it is seen whether its request may run.
 const AHEAD_KEY_BYTES_MAX: usize = 4_096;
+
+/// What is longer, in bytes, is hardly one short request.
+pub(super) const EXPECTED_BYTES_MAX: usize = 512;
+
+/// More arguments than these are not kept from the time at which a request is cut to the
+/// time at which it is run. `SET key value NX PX milliseconds` has as many.
+const EXPECTED_ARGS_MAX: usize = 6;
+
+/// What [`Engine::expect`] has found out of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    db: usize,
+    /// Of its first key.
+    hash: u64,
+    command: &'static Command,
+    spans: [Span; EXPECTED_ARGS_MAX],
+    len: usize,
+}
+
+impl Expected {
+    pub(super) fn command(&self) -> &'static Command {
+        self.command
+    }
+
+    /// The arguments, with the bytes that they were cut from.
+    #[inline]
+    pub(super) fn args<'a>(&'a self, bytes: &'a [u8]) -> Args<'a> {
+        Args::from_parts(bytes, &self.spans[..self.len])
+    }
+
+    /// What [`Found::known_hash`] is of others.
+    #[inline]
+    pub(super) fn known_hash<'a>(&self, args: Args<'a>) -> Option<KnownHash<'a>> {
+        Some(KnownHash { key: first_key(self.command, args)?, hash: self.hash })
+    }
+
+    pub(super) fn prefetch_entry(&self, keyspace: &Keyspace) {
+        keyspace.prefetch_entry(self.db, self.hash);
+    }
+}
 
 /// What is known of a request before it is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,19 +112,24 @@ impl Engine {
         Found { command, hash: self.prefetch_key(self.clients[key].db(), command, args) }
     }
 
-    /// The same for a request that has been read, and is run when others have been.
-    pub(super) fn find_expected(&mut self, key: ClientKey, bytes: &[u8]) -> Option<ExpectedKey> {
+    /// The same for input that has been read, and is run when others' has been, if it is
+    /// one request and no more.
+    pub(super) fn find_expected(&mut self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         let client = self.clients.get(key).filter(|client| client.unread.is_none())?;
         let db = client.db();
         let limits = self.limits(key);
         let request = self.request.get_or_insert_default();
-        if request.cut(bytes, &mut None, &limits, 1) != Ok(1) {
+        if request.cut(bytes, &mut None, &limits, 1) != Ok(1) || request.cut_end(0) < bytes.len() {
             return None;
         }
         let request = self.request.as_deref()?;
         let args = request.cut_args(bytes, 0);
-        let hash = self.prefetch_key(db, find_command(args), args)?;
-        Some(ExpectedKey { db, hash })
+        let command = find_command(args)?;
+        let hash = self.prefetch_key(db, Some(command), args)?;
+        let cut = request.cut_spans(0)?;
+        let mut spans = [Span::default(); EXPECTED_ARGS_MAX];
+        spans.get_mut(..cut.len())?.copy_from_slice(cut);
+        Some(Expected { db, hash, command, spans, len: cut.len() })
     }
 
     #[inline(always)]

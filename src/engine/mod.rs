@@ -23,6 +23,8 @@ mod waiting;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use self::ahead::EXPECTED_BYTES_MAX;
+pub use self::ahead::Expected;
 use crate::clients::{Client, Clients, Closing};
 pub use crate::clients::{ClientKey, Peer, Room};
 use crate::clock::Now;
@@ -110,16 +112,6 @@ pub struct Engine {
     timers_left: usize,
     wakeups_left: usize,
 }
-
-/// A key that will be looked up soon, see [`Engine::expect`].
-#[derive(Clone, Copy, Debug)]
-pub struct ExpectedKey {
-    db: usize,
-    hash: u64,
-}
-
-/// What is longer is hardly one short request.
-const EXPECTED_BYTES_MAX: usize = 512;
 
 impl Engine {
     /// An empty server.
@@ -250,12 +242,27 @@ impl Engine {
     /// Bytes have arrived from a client. Complete requests are run, at most
     /// its share of one turn; the rest is kept and run in later ticks.
     pub fn receive(&mut self, key: ClientKey, bytes: &[u8], now: Now) {
+        self.receive_expected(key, bytes, None, now);
+    }
+
+    /// The same for bytes of which [`Engine::expect`] has found out something, which is
+    /// not found out again then: it must have been given these very bytes.
+    pub fn receive_expected(
+        &mut self,
+        key: ClientKey,
+        bytes: &[u8],
+        expected: Option<&Expected>,
+        now: Now,
+    ) {
         self.set_now(now, Stage::Requests);
         let Some(client) = self.clients.get_mut(key) else { return };
         client.set_active_at(now.monotonic);
         client.input_bytes += bytes.len() as u64;
         self.server.stats.input_bytes += bytes.len() as u64;
         if client.is_closing() {
+            return;
+        }
+        if expected.is_some_and(|expected| self.run_expected(key, bytes, expected)) {
             return;
         }
         self.take_in(key, bytes);
@@ -320,18 +327,18 @@ impl Engine {
         self.clients.prefetch(key);
     }
 
-    /// These bytes of a client will be brought by [`Engine::receive`] soon: if they are
-    /// one short request, hints to the processor that its key will be looked up. Returns
-    /// what [`Engine::expect_key`] is to be given when that has had some time.
+    /// These bytes of a client will be brought by [`Engine::receive_expected`] soon. If they
+    /// are one short request, hints to the processor that its key will be looked up, and
+    /// returns what has been found out of it.
     #[inline]
-    pub fn expect(&mut self, key: ClientKey, bytes: &[u8]) -> Option<ExpectedKey> {
+    pub fn expect(&mut self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         if bytes.len() > EXPECTED_BYTES_MAX { None } else { self.find_expected(key, bytes) }
     }
 
-    /// The second hint of a key that will be looked up, see [`Engine::expect`].
+    /// The second hint of the key, to be given when the first has had some time.
     #[inline]
-    pub fn expect_key(&self, expected: ExpectedKey) {
-        self.keyspace.prefetch_entry(expected.db, expected.hash);
+    pub fn expect_key(&self, expected: &Expected) {
+        expected.prefetch_entry(&self.keyspace);
     }
 
     /// Whether a large argument of the client is being assembled: its input is better

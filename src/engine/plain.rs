@@ -5,7 +5,7 @@
 //! so is asked once for a batch of requests, and again after each that has gone the
 //! long way: those that go the short one cannot change it.
 
-use super::Engine;
+use super::{Engine, Expected};
 use crate::clients::{ClientKey, Wake};
 use crate::commands::{self, Command, Context};
 use crate::keyspace::KnownHash;
@@ -40,6 +40,37 @@ impl Engine {
         })
     }
 
+    /// Runs a lone request that has been found out before, if it may go the short way;
+    /// otherwise nothing has happened.
+    pub(super) fn run_expected(
+        &mut self,
+        key: ClientKey,
+        bytes: &[u8],
+        expected: &Expected,
+    ) -> bool {
+        let (command, args) = (expected.command(), expected.args(bytes));
+        let Some(plain) = self.plain(key).filter(|_| self.takes_short_way(command, args)) else {
+            return false;
+        };
+        let Some((client, pool)) = self.clients.with_pool(key) else { return false };
+        // What waits comes first, and a client that does not read waits.
+        let has_waiting =
+            client.unread.is_some() || client.backlog_listed || client.parked.is_some();
+        if has_waiting || client.output.len() >= self.config.output_pause_bytes {
+            return false;
+        }
+        let mut out = client.output.take(pool);
+        self.server.start_watch(self.config.latency_tracking);
+        let known = expected.known_hash(args);
+        let goes_on = self.run_plain(key, plain, command, args, known, &mut out);
+        if !goes_on && self.has_to_serve() {
+            self.serve();
+        }
+        self.server.stop_watch(self.config.latency_tracking);
+        self.finish_batch(key, out);
+        true
+    }
+
     /// Whether this request may go the short way, if its client's may.
     #[inline]
     pub(super) fn takes_short_way(&self, command: &Command, args: Args<'_>) -> bool {
@@ -52,7 +83,7 @@ impl Engine {
     /// Runs such a request, of which the hash of a key may be known. Returns whether the
     /// next one can be run without further ado: nobody's wait has ended by it, and the
     /// client is not to be closed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn run_plain(
         &mut self,
         key: ClientKey,

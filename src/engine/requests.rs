@@ -336,7 +336,7 @@ impl Engine {
 
     /// Gives the output buffer back to its client and notes what there is to
     /// send.
-    fn finish_batch(&mut self, key: ClientKey, out: OutBuffer) {
+    pub(super) fn finish_batch(&mut self, key: ClientKey, out: OutBuffer) {
         let Some((client, pool)) = self.clients.with_pool(key) else { return };
         client.output.restore(out, pool);
         if !client.output.is_empty() {

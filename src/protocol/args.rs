@@ -7,7 +7,7 @@ use std::ops::Index;
 /// Offsets have 32 bits because a request is refused before it reaches 4 GiB
 /// (see [`RequestBuffer::parse`](super::RequestBuffer::parse)): a million
 /// arguments then cost 8 MB of spans instead of 16.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Offset of the first byte.
     pub start: u32,

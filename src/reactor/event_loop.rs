@@ -19,7 +19,7 @@ use super::signals::Signals;
 use super::{Reactor, RunError, SIGNALS, Stop, WAKER, freeing, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
-use crate::engine::{ClientKey, Engine, Environment, ExpectedKey, Peer, Stage};
+use crate::engine::{ClientKey, Engine, Environment, Expected, Peer, Stage};
 
 /// Events taken from the kernel at once. What does not fit comes with the next
 /// poll, the kernel going on where it stopped.
@@ -79,8 +79,6 @@ pub(super) struct EventLoop {
     buffered: usize,
     /// The most that is read at once.
     read_bytes: usize,
-    /// Sockets are read while others' input waits to be run.
-    reads_together: bool,
     /// Connections whose sockets may hold more than their one read has brought,
     /// in the order of their turn; at most one place each.
     to_read: VecDeque<ClientKey>,
@@ -110,7 +108,7 @@ struct Input {
     /// Where it begins and ends in the buffer.
     start: usize,
     end: usize,
-    expected: Option<ExpectedKey>,
+    expected: Option<Expected>,
 }
 
 /// A server that accepts no more, and still runs and answers what it has been
@@ -164,7 +162,6 @@ impl EventLoop {
             inputs: Vec::with_capacity(READ_TOGETHER),
             buffered: 0,
             read_bytes,
-            reads_together: false,
             to_read: VecDeque::new(),
             unblocked: Vec::new(),
             to_write: Vec::new(),
@@ -235,7 +232,6 @@ impl EventLoop {
         // stay in the engine for a while: everything that a client's requests answer
         // goes out in one write.
         let mut ahead = events.iter().skip(1);
-        self.reads_together = events.iter().nth(1).is_some();
         for event in events {
             // It arrives while this one's socket is read. A token that is no client's
             // does no harm.
@@ -425,13 +421,10 @@ impl EventLoop {
     #[inline]
     fn take_input(&mut self, key: ClientKey, count: usize, now: Now) {
         let (start, end) = (self.buffered, self.buffered + count);
-        let mut expected = None;
-        if self.reads_together {
-            if let Some(Input { expected: Some(before), .. }) = self.inputs.last() {
-                self.engine.expect_key(*before);
-            }
-            expected = self.engine.expect(key, &self.buffer[start..end]);
+        if let Some(Input { expected: Some(before), .. }) = self.inputs.last() {
+            self.engine.expect_key(before);
         }
+        let expected = self.engine.expect(key, &self.buffer[start..end]);
         self.inputs.push(Input { key, start, end, expected });
         self.buffered = end;
         if self.inputs.len() == READ_TOGETHER || end > self.buffer.len() - self.read_bytes {
@@ -442,11 +435,12 @@ impl EventLoop {
     /// Runs the requests that have been read.
     fn run_inputs(&mut self, now: Now) {
         if let Some(Input { expected: Some(last), .. }) = self.inputs.last() {
-            self.engine.expect_key(*last);
+            self.engine.expect_key(last);
         }
         let mut inputs = std::mem::take(&mut self.inputs);
-        for &Input { key, start, end, .. } in &inputs {
-            self.engine.receive(key, &self.buffer[start..end], now);
+        for Input { key, start, end, expected } in &inputs {
+            let (key, bytes) = (*key, &self.buffer[*start..*end]);
+            self.engine.receive_expected(key, bytes, expected.as_ref(), now);
             self.answer_some(key);
             self.queue(key);
         }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tollgate::clock::Now;
 use tollgate::config::Config;
-use tollgate::engine::{Engine, Environment, JournalProgress, Peer, SnapshotKind};
+use tollgate::engine::{Engine, Environment, Expected, JournalProgress, Peer, SnapshotKind};
 
 use super::resp::{self, Reply, format_cli};
 
@@ -116,7 +116,18 @@ impl Sim {
         if !self.is_connected(client) {
             self.connect(client);
         }
-        self.engine.receive(client, bytes, self.now);
+        let expected = self.engine.expect(client, bytes);
+        self.receive_expected(client, bytes, expected);
+    }
+
+    /// The same for bytes that the engine was told of before others were run.
+    pub(crate) fn receive_expected(
+        &mut self,
+        client: usize,
+        bytes: &[u8],
+        expected: Option<Expected>,
+    ) {
+        self.engine.receive_expected(client, bytes, expected.as_ref(), self.now);
         self.turn();
     }
 

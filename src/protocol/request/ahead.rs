@@ -74,9 +74,24 @@ impl RequestBuffer {
     /// If there is no such request.
     #[inline]
     pub fn cut_args<'a>(&'a self, input: &'a [u8], index: usize) -> Args<'a> {
-        let start = if index == 0 { 0 } else { self.cuts[index - 1].spans_end };
         let bytes = if self.is_inline { &self.words } else { input };
-        Args::from_parts(bytes, &self.spans[start..self.cuts[index].spans_end])
+        Args::from_parts(bytes, self.spans_of(index))
+    }
+
+    /// Where these arguments stand in the input; `None` if they do not, because it is an
+    /// inline request.
+    ///
+    /// # Panics
+    /// If there is no such request.
+    #[inline]
+    pub fn cut_spans(&self, index: usize) -> Option<&[Span]> {
+        if self.is_inline { None } else { Some(self.spans_of(index)) }
+    }
+
+    #[inline]
+    fn spans_of(&self, index: usize) -> &[Span] {
+        let start = if index == 0 { 0 } else { self.cuts[index - 1].spans_end };
+        &self.spans[start..self.cuts[index].spans_end]
     }
 
     /// Where that request ends in the input.

@@ -342,7 +342,8 @@ impl World {
             arrived.extend(side.requests.pop_front().map(|(_, request)| request));
         }
         let has_partial = side.has_partial;
-        self.engine.receive(client, &bytes, now);
+        let expected = self.engine.expect(client, &bytes);
+        self.engine.receive_expected(client, &bytes, expected.as_ref(), now);
         let db = self.model.clients[&client].db;
         for request in &arrived {
             self.touched.extend(request.iter().skip(1).map(|arg| (db, arg.clone())));
