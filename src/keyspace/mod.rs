@@ -9,6 +9,7 @@
 //! writes there, or [`Keyspace::expire_slice`], which walks the deadline index
 //! to the millisecond. Commands that only read pass it over.
 
+mod announcing;
 mod changes;
 mod circles;
 mod database;
@@ -25,6 +26,7 @@ mod leases;
 mod leftovers;
 mod lock;
 mod locking;
+mod lookup;
 mod moving;
 mod object;
 mod restore;
@@ -45,7 +47,7 @@ pub(crate) use changes::Change;
 use changes::Changes;
 use database::Database;
 pub(crate) use database::DatabaseId;
-pub(crate) use db::{Db, Deadline, KnownHash, PREFETCHED_MAX, Versioning};
+pub(crate) use db::{Db, Deadline, KnownHash, Versioning};
 use debts::Debts;
 pub(crate) use dirty::{Dirty, Noted, Scope, StringRecord, Upheaval};
 pub use entry::Discard;
@@ -59,6 +61,7 @@ pub(crate) use lock::LockMode;
 use lock::Room;
 pub(crate) use lock::{Lock, LockOwner};
 pub(crate) use locking::{Acquire, Acquired, Edge};
+pub(crate) use lookup::PREFETCHED_MAX;
 pub(crate) use object::Object;
 pub(crate) use restore::Annotations;
 use table::Dismantle;

@@ -454,12 +454,14 @@ fn changes_are_noted_only_while_they_are_wanted_and_a_flush_of_all_once() {
 #[test]
 fn no_method_that_may_change_a_key_is_missing_above() {
     let sources = [
+        include_str!("announcing.rs"),
         include_str!("db.rs"),
         include_str!("dirty.rs"),
         include_str!("firing.rs"),
         include_str!("health.rs"),
         include_str!("leases.rs"),
         include_str!("locking.rs"),
+        include_str!("lookup.rs"),
         include_str!("mod.rs"),
         include_str!("moving.rs"),
         include_str!("restore.rs"),
