@@ -362,23 +362,5 @@ impl Keyspace {
     }
 }
 
-impl Entry {
-    /// The name of the value's type, as TYPE answers it.
-    pub(crate) fn type_name(&self) -> &'static str {
-        self.object().map_or("string", Object::type_name)
-    }
-
-    /// When the string is fresh no longer, because it goes stale or is gone.
-    pub(crate) fn fresh_end_ms(&self) -> Option<u64> {
-        self.fresh_until_ms().into_iter().chain(self.deadline_ms()).min()
-    }
-
-    /// When the key is gone if nothing is done about it, in Unix ms: its deadline,
-    /// or that of the lock or hold that it is.
-    pub(crate) fn ends_ms(&self) -> Option<u64> {
-        self.object().and_then(Object::deadline_ms).or_else(|| self.deadline_ms())
-    }
-}
-
 #[cfg(test)]
 mod tests;
