@@ -8,6 +8,7 @@
 //! and [`Engine::take_closed`] for the clients that are to be disconnected.
 
 mod ahead;
+mod context;
 mod dispatch;
 mod effects;
 mod gates;
