@@ -301,7 +301,7 @@ impl Engine {
         let is_answered = out.len() > mark;
         if self.holds_replies() {
             let begin = self.clients[key].output_bytes + mark as u64;
-            self.gate_reply(key, command, args, changes, begin);
+            self.hold_reply(key, command, args, changes, begin);
         }
         if self.server.grants.has_new() {
             let client = &self.clients[key];
