@@ -43,7 +43,8 @@
 //!    keys that lone requests name come from memory while the system reads the next.
 //! 2. [`Engine::receive`] cuts complete requests out of it; arguments
 //!    are slices of that buffer.
-//! 3. `engine::dispatch` finds the command and passes the gates: argument
+//! 3. `engine::ahead` finds the commands of several requests, and has the memory
+//!    fetched that their keys need. `engine::dispatch` passes the gates: argument
 //!    count, authentication, subscriptions, pause, MULTI. Where nothing could hold a
 //!    brief command up, `engine::plain` spares it these.
 //! 4. The command's own function runs with a `Context` that holds everything

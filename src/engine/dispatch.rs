@@ -1,4 +1,5 @@
-//! From a request to its command: look-up, argument count, gates, MULTI.
+//! What stands between a request and its command: gates, pauses, MULTI. The command
+//! itself has been found already, see `ahead`.
 
 use super::Engine;
 use super::requests::Flow;
@@ -10,8 +11,8 @@ use crate::config::Allowed;
 use crate::protocol::{Args, OutBuffer, Reply, Version};
 
 impl Engine {
-    /// Runs the request's command, queues it, or says why not. `command` is `None` if
-    /// there is none of that name.
+    /// Runs the request's command, queues it, holds it back, or says why not. `command`
+    /// is `None` if there is none of that name.
     #[inline]
     pub(super) fn dispatch(
         &mut self,

@@ -84,6 +84,7 @@ pub struct Engine {
     keyspace: Keyspace,
     clients: Clients,
     server: ServerState,
+    /// Where requests are cut; `None` while some are run that were.
     request: Option<Box<RequestBuffer>>,
     now: Now,
     /// Clients whose share of the turn was used up before their requests were.
@@ -119,7 +120,7 @@ pub struct ExpectedKey {
     hash: u64,
 }
 
-/// What is longer is hardly one short request.
+/// Input that is longer, in bytes, is hardly one short request.
 const EXPECTED_BYTES_MAX: usize = 512;
 
 impl Engine {
@@ -506,7 +507,7 @@ impl Engine {
         self.clients.set_output_limits(self.config.client_output_buffer_limit);
         self.clients.pool.set_max(self.config.buffer_pool_max);
         if self.config.timeout > 0 && self.next_idle_check.is_none() {
-            self.next_idle_check = Some(self.now.monotonic + turn::IDLE_CHECK_EVERY);
+            self.next_idle_check = Some(self.now.monotonic + turn::CHECK_EVERY);
         }
         // `output-pause-bytes` may have been raised above what clients wait
         // for: each is looked at again.

@@ -17,6 +17,7 @@ pub(super) struct Input {
     /// Where it begins and ends in the buffer.
     start: usize,
     end: usize,
+    /// The key that its request will look up, if it is one short request.
     expected: Option<ExpectedKey>,
 }
 
@@ -67,7 +68,7 @@ impl EventLoop {
         }
     }
 
-    /// So many bytes have been read from a client, behind what is in the buffer.
+    /// `count` bytes have been read from a client, behind what is in the buffer.
     #[inline]
     fn take_input(&mut self, key: ClientKey, count: usize, now: Now) {
         let (start, end) = (self.buffered, self.buffered + count);

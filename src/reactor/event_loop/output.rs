@@ -16,8 +16,8 @@ pub(super) const SENT_TOGETHER: usize = 16;
 const OUTPUT_ROUNDS_MAX: usize = 4;
 
 impl EventLoop {
-    /// A client's requests have been run. Sends the answers of so many of them when
-    /// there are; nobody else is sent anything before the end of the turn.
+    /// A client's requests have been run. Sends the answers of [`SENT_TOGETHER`] clients
+    /// when there are as many; nobody else is sent anything before the end of the turn.
     #[inline]
     pub(super) fn answer_some(&mut self, key: ClientKey) {
         if self.engine.unsent_bytes(key) == 0 {
