@@ -1,4 +1,6 @@
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
@@ -30,6 +32,22 @@ fn prepared() -> Keyspace {
     keyspace.set_now(after_ms(1));
     keyspace.set_notify(NotifyFlags::ALL | NotifyFlags::NEW | NotifyFlags::KEY_MISS);
     keyspace
+}
+
+/// The text of each file of the keyspace that has methods of [`Keyspace`] or [`Db`].
+fn sources() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/keyspace");
+    let files = fs::read_dir(folder).expect("the source is there");
+    let paths = files.map(|file| file.expect("the source is there").path());
+    let texts = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| fs::read_to_string(path).expect("source is UTF-8"));
+    let has_methods = |line: &str| {
+        line.starts_with("impl") && (line.contains(" Keyspace {") || line.contains(" Db<"))
+    };
+    let sources: Vec<String> = texts.filter(|text| text.lines().any(has_methods)).collect();
+    assert!(sources.len() > 10, "the source was found");
+    sources
 }
 
 #[test]
