@@ -22,9 +22,9 @@
 //!
 //! | layer | what it is | may use |
 //! |---|---|---|
-//! | [`clock`], [`glob`], `long_double`, `prefetch` | time as plain data; patterns; INCRBYFLOAT's numbers; hints to the processor | nothing of ours |
-//! | [`protocol`] | bytes to arguments, replies to bytes: RESP2, RESP3, inline | nothing of ours |
-//! | [`config`] | one table of options: argv, config file, CONFIG, `--help` | nothing of ours |
+//! | [`clock`], [`glob`], `long_double`, `prefetch`, `words` | time as plain data; patterns; INCRBYFLOAT's numbers; hints to the processor; quoted words | nothing of ours |
+//! | [`protocol`] | bytes to arguments, replies to bytes: RESP2, RESP3, inline | words |
+//! | [`config`] | one table of options: argv, config file, CONFIG, `--help` | words |
 //! | `keyspace` | the data; every change passes here and is announced here | clock, config, glob, prefetch |
 //! | `clients` | what the server remembers about its clients | clock, config, protocol, glob, prefetch |
 //! | [`commands`] | one file a command: its spec, its code | all above |
@@ -43,7 +43,8 @@
 //!    keys that lone requests name come from memory while the system reads the next.
 //! 2. [`Engine::receive`] cuts complete requests out of it; arguments
 //!    are slices of that buffer.
-//! 3. `engine::dispatch` finds the command and passes the gates: argument
+//! 3. `engine::ahead` finds the commands of several requests, and has the memory
+//!    fetched that their keys need. `engine::dispatch` passes the gates: argument
 //!    count, authentication, subscriptions, pause, MULTI. Where nothing could hold a
 //!    brief command up, `engine::plain` spares it these.
 //! 4. The command's own function runs with a `Context` that holds everything
@@ -121,6 +122,7 @@ mod prefetch;
 pub mod protocol;
 mod reactor;
 pub mod server;
+mod words;
 
 pub use engine::Engine;
 pub use server::Server;

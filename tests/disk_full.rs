@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use subject::{Folder, Fsync, Subject, tail};
+use subject::{Folder, Fsync, Subject, rewrite, tail};
 use support::process::ServerProcess;
 use support::program;
 use support::resp::{self, Reply};
@@ -157,33 +157,8 @@ fn start(dir: &Path, fsync: Fsync) -> ServerProcess {
         .unwrap_or_else(|error| panic!("it does not start: {error}"))
 }
 
-/// How the server ends on this directory, and what it says.
-fn refusal(dir: &Path) -> String {
-    let command = Subject::chosen().command(0, dir, Fsync::Always, &[]);
-    let finished = program::run(command, b"");
-    assert!(!finished.status.success(), "it ended well: {}", finished.stderr);
-    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
-    println!("{}", finished.stderr);
-    finished.stderr
-}
-
-fn info(connection: &mut TcpTarget, name: &str) -> String {
-    let reply = connection.call(&["INFO", "persistence"]);
-    let text = String::from_utf8_lossy(reply.text().expect("text")).into_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("INFO has no {name}: {text}")).trim().to_owned()
-}
-
-/// Rewrites the journal, which ends so.
-fn rewrite(connection: &mut TcpTarget, status: &str) {
-    connection.call(&["BGREWRITEAOF"]);
-    let end = Instant::now() + Duration::from_secs(20);
-    while info(connection, "aof_rewrite_in_progress") == "1"
-        || info(connection, "aof_last_bgrewrite_status") != status
-    {
-        assert!(Instant::now() < end, "the rewrite does not end with {status}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+fn write_status(connection: &mut TcpTarget) -> Option<String> {
+    connection.info("persistence", "aof_last_write_status")
 }
 
 fn ok() -> Reply {
@@ -326,7 +301,7 @@ fn on_a_full_disk_reads_go_on_and_nothing_acknowledged_is_lost_by_kill_9() {
     assert_misconf(&full.error, NO_SPACE);
     let taken = full.next;
     assert!(taken > 100, "{taken} writes are few for the room there is");
-    assert_eq!(info(&mut connection, "aof_last_write_status"), "err");
+    assert_eq!(write_status(&mut connection).as_deref(), Some("err"));
 
     // Reads go on, and every kind of write is refused.
     assert_there(&mut connection, 0..taken);
@@ -362,7 +337,7 @@ fn on_a_full_disk_reads_go_on_and_nothing_acknowledged_is_lost_by_kill_9() {
     let again = connection.call(&["LOCK.ACQUIRE", "lock", "two", "PX", "2000"]);
     assert!(matches!(again, Reply::Integer(later) if later > token), "{again:?} after {token}");
     assert_eq!(set(&mut connection, taken), ok());
-    assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+    assert_eq!(write_status(&mut connection).as_deref(), Some("ok"));
 }
 
 #[test]
@@ -389,7 +364,7 @@ fn writes_are_taken_again_when_there_is_room_again() {
             println!("time {time}: taken again after {after:?}");
             full.take_held();
             assert_there(&mut connection, 0..=next);
-            assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+            assert_eq!(write_status(&mut connection).as_deref(), Some("ok"));
             taken = next + 1;
             if time == 1 {
                 // Room for the second time.
@@ -431,7 +406,7 @@ fn a_rewrite_that_finds_the_disk_full_costs_nothing() {
 fn a_start_on_a_read_only_directory_is_refused_with_the_reason() {
     let Some(disk) = Disk::mount("disk-read-only") else { return };
     disk.remount("ro");
-    let said = refusal(&disk.path());
+    let said = Subject::chosen().refusal(&disk.path());
     if Subject::chosen() == Subject::Tollgate {
         assert!(said.contains(READ_ONLY), "the cause: {said}");
         assert!(said.contains(&*disk.path().to_string_lossy()), "the place: {said}");
@@ -443,7 +418,7 @@ fn a_start_on_a_read_only_directory_is_refused_with_the_reason() {
 
     // With a journal in it as well: a server that may not write it must not serve.
     disk.remount("ro");
-    let said = refusal(&disk.path());
+    let said = Subject::chosen().refusal(&disk.path());
     if Subject::chosen() == Subject::Tollgate {
         assert!(said.contains(READ_ONLY), "the cause: {said}");
     }
@@ -545,7 +520,7 @@ fn a_directory_in_which_nothing_can_be_created_stops_only_rewrites() {
     let said = tail(&dir);
     let place = format!("cannot create {}", journal.display());
     assert!(said.contains(&place) && said.contains("Permission denied"), "{said}");
-    assert_eq!(info(&mut connection, "aof_last_write_status"), "ok");
+    assert_eq!(write_status(&mut connection).as_deref(), Some("ok"));
     assert_eq!(set(&mut connection, 2), ok());
     assert_there(&mut connection, 0..3);
 
@@ -673,7 +648,7 @@ fn a_file_system_that_becomes_read_only_stops_writes_and_loses_nothing() {
     drop((server, connection, full));
 
     // A server that cannot write does not start either.
-    let said = refusal(&dir);
+    let said = Subject::chosen().refusal(&dir);
     assert!(said.contains(READ_ONLY), "the cause: {said}");
     assert!(said.contains(&*dir.to_string_lossy()), "the place: {said}");
     disk.repair();
@@ -686,7 +661,7 @@ fn a_file_system_that_becomes_read_only_stops_writes_and_loses_nothing() {
 #[test]
 fn a_start_without_a_directory_is_refused_with_the_reason() {
     let folder = Folder::new("disk-nowhere");
-    let said = refusal(&folder.path.join("nowhere"));
+    let said = Subject::chosen().refusal(&folder.path.join("nowhere"));
     if Subject::chosen() == Subject::Tollgate {
         assert!(said.contains("nowhere"), "the place: {said}");
         assert!(said.contains("No such file or directory"), "the cause: {said}");
@@ -708,7 +683,7 @@ fn a_directory_that_goes_away_stops_nothing_that_needs_no_new_file() {
 
     connection.call(&["BGREWRITEAOF"]);
     std::thread::sleep(Duration::from_millis(300));
-    println!("the rewrite: {}", info(&mut connection, "aof_last_bgrewrite_status"));
+    println!("the rewrite: {:?}", connection.info("persistence", "aof_last_bgrewrite_status"));
     assert_there(&mut connection, 0..2);
     // Taken or refused, but never taken and then lost.
     let reply = set(&mut connection, 2);
@@ -739,7 +714,7 @@ fn a_second_server_on_the_same_directory_is_refused() {
     let first = start(&dir, Fsync::Always);
     let mut connection = first.connect();
     assert_eq!(set(&mut connection, 0), ok());
-    let said = refusal(&dir);
+    let said = Subject::chosen().refusal(&dir);
     assert!(said.contains("lock"), "what is in the way: {said}");
     assert!(said.contains(&*dir.to_string_lossy()), "where: {said}");
     // It has touched nothing.

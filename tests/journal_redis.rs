@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use subject::{Folder, Fsync, Subject, tail, until_ended};
+use subject::{Folder, Fsync, Subject, rewrite, tail, until_ended};
 use support::process::ServerProcess;
 use support::program;
 use support::redis_server;
@@ -21,9 +21,6 @@ use support::resp::{self, Reply};
 use support::target::{Target as _, TcpTarget, encode};
 
 const DATABASES: u32 = 16;
-
-/// Long enough for any machine; it only turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A key: its database and name. Its value: the bytes and the deadline.
 type Data = BTreeMap<(u32, Vec<u8>), (Vec<u8>, i64)>;
@@ -106,28 +103,6 @@ fn stop(mut server: ServerProcess) {
     let mut connection = server.connect();
     connection.send(&encode(&["SHUTDOWN"])).expect("it takes input");
     until_ended(&mut server).unwrap_or_else(|error| panic!("{error}"));
-}
-
-/// Rewrites the journal and waits for that.
-fn rewrite(server: &ServerProcess) {
-    let mut connection = server.connect();
-    let reply = connection.call(&["BGREWRITEAOF"]);
-    assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
-    let end = Instant::now() + PATIENCE;
-    while info(&mut connection, "aof_rewrite_in_progress") != "0"
-        || info(&mut connection, "aof_rewrite_scheduled") == "1"
-    {
-        assert!(Instant::now() < end, "the rewrite does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert_eq!(info(&mut connection, "aof_last_bgrewrite_status"), "ok");
-}
-
-fn info(connection: &mut TcpTarget, name: &str) -> String {
-    let reply = connection.call(&["INFO", "persistence"]);
-    let text = String::from_utf8_lossy(reply.text().expect("text")).into_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_default().to_owned()
 }
 
 fn now_ms() -> u64 {
@@ -280,7 +255,7 @@ fn fill(server: &ServerProcess) -> Data {
     let mut connection = server.connect();
     random(&mut connection, &mut rng, 500);
     special(&mut connection);
-    rewrite(server);
+    rewrite(&mut server.connect(), "ok");
     random(&mut connection, &mut rng, 1_500);
     for line in EACH_KIND.lines() {
         connection.call(&line.split(' ').collect::<Vec<_>>());
@@ -426,7 +401,7 @@ fn append_only_files_of_redis_load_and_go_on() {
             server.connect().call(&["SET", key, "here"]);
             data.insert((0, key.as_bytes().to_vec()), (b"here".to_vec(), -1));
             if rewrites {
-                rewrite(&server);
+                rewrite(&mut server.connect(), "ok");
             }
         }
         stop(server);
@@ -457,15 +432,6 @@ fn one_append_only_file_of_redis_loads_by_name() {
     assert_same(&data, &data_of(&tollgate(&fresh, &[])));
 }
 
-/// How the server ends on this directory, and what it says.
-fn refusal(dir: &Path) -> String {
-    let command = Subject::chosen().command(0, dir, Fsync::Always, &[]);
-    let finished = program::run(command, b"");
-    assert!(!finished.status.success(), "it ended well: {}", finished.stderr);
-    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
-    finished.stderr
-}
-
 #[test]
 fn an_append_only_file_with_a_list_is_refused_by_name_and_place() {
     if Subject::chosen() == Subject::Redis || !are_installed() {
@@ -479,8 +445,7 @@ fn an_append_only_file_with_a_list_is_refused_by_name_and_place() {
     connection.call(&["SET", "after", "1"]);
     stop(server);
     copy(&dir, &copied);
-    let said = refusal(&copied);
-    println!("{said}");
+    let said = Subject::chosen().refusal(&copied);
     // Going on without it would lose the list in silence.
     assert!(said.contains("appendonly.aof.1.incr.aof"), "the file: {said}");
     assert!(said.to_uppercase().contains("RPUSH"), "the command: {said}");
@@ -497,11 +462,11 @@ fn a_file_in_the_snapshot_format_of_redis_is_refused_with_the_way_out() {
     let (_folder, [dir, copied]) = directories("journal-rdb");
     let server = redis(&dir, &["--aof-use-rdb-preamble", "yes"]);
     server.connect().call(&["SET", "key", "value"]);
-    rewrite(&server);
+    rewrite(&mut server.connect(), "ok");
     stop(server);
     copy(&dir, &copied);
-    let said = refusal(&copied);
-    println!("{said}\n{}", tail(&copied));
+    let said = Subject::chosen().refusal(&copied);
+    println!("{}", tail(&copied));
     assert!(said.contains(".base."), "the file: {said}");
     assert!(said.contains("aof-use-rdb-preamble"), "what to do: {said}");
 }

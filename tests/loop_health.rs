@@ -321,14 +321,9 @@ fn the_memory_of_a_large_value_goes_back_to_the_system_beside_the_loop() {
     })
     .unwrap_or_else(|error| panic!("tollgate does not start: {error}"));
     let mut client = server.connect();
-    let field = |client: &mut TcpTarget, section: &str, name: &str| -> String {
-        let info = client.call(&["INFO", section]);
-        let info = String::from_utf8_lossy(info.text().expect("text")).into_owned();
-        let mut pairs = info.lines().filter_map(|line| line.split_once(':'));
-        pairs.find(|(found, _)| *found == name).expect("INFO tells").1.to_owned()
-    };
     let used = |client: &mut TcpTarget| -> usize {
-        field(client, "memory", "used_memory").parse().expect("a number")
+        let used = client.info("memory", "used_memory").expect("INFO tells");
+        used.parse().expect("a number")
     };
     client.send(&encode(&[b"SET", &b"large"[..], &vec![b'v'; VALUE_BYTES]])).expect("it takes it");
     assert_eq!(client.reply().expect("a reply"), b"+OK\r\n");
@@ -345,7 +340,7 @@ fn the_memory_of_a_large_value_goes_back_to_the_system_beside_the_loop() {
         count += 1;
     }
     assert!(used(&mut client) < VALUE_BYTES / 2, "{}", used(&mut client));
-    let work = field(&mut client, "loop", "turn_longest_work");
+    let work = client.info("loop", "turn_longest_work").expect("INFO tells");
     let cpu_us = work.rsplit_once("cpu_us=").expect("it is measured").1;
     assert!(cpu_us.parse::<u64>().expect("a number") < 5_000, "{work}");
 }

@@ -205,7 +205,8 @@ pub(crate) struct Context<'a> {
     pub(crate) server: &'a mut ServerState,
     /// Why the command is run again, if it has waited.
     pub(crate) wake: Wake,
-    /// It runs inside EXEC: it must not wait.
+    /// It must not wait: it runs inside EXEC or LOCK.GUARD, or while a journal is
+    /// replayed.
     pub(crate) in_transaction: bool,
 }
 

@@ -1,7 +1,6 @@
 //! The config file: redis.conf's syntax.
 //!
-//! A line is `name value ...`. Words are split at spaces; `"..."` takes the
-//! escapes `\n \r \t \b \a \xHH`, `'...'` only `\'`. A line that begins with `#`
+//! A line is `name value ...`, see [`words`] for quotes. A line that begins with `#`
 //! is a comment. `include FILE` reads another file at that place. What comes
 //! later wins.
 
@@ -11,6 +10,7 @@ use std::path::Path;
 
 use super::error::OptionError;
 use super::table::{Config, OptionSpec};
+use crate::words;
 
 /// Most files that include one another. A file that includes itself ends here.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -65,7 +65,7 @@ impl Reader<'_> {
         if line.starts_with(b"#") {
             return Ok(());
         }
-        let words = split_words(line).ok_or(OptionError::UnbalancedQuotes)?;
+        let words = words::split(line).ok_or(OptionError::UnbalancedQuotes)?;
         let words: Vec<String> = words
             .into_iter()
             .map(|word| String::from_utf8(word).map_err(|_| OptionError::NotUtf8))
@@ -106,76 +106,6 @@ impl Reader<'_> {
             }),
             _ => self.config.set(name, &values.join(" ")),
         }
-    }
-}
-
-/// The words of a line, or `None` when a quote is not closed or its end is not
-/// the end of the word.
-fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
-    let mut rest = line.trim_ascii_start();
-    while !rest.is_empty() {
-        let mut word = Vec::new();
-        rest = take_word(rest, &mut word)?.trim_ascii_start();
-        words.push(word);
-    }
-    Some(words)
-}
-
-/// Moves one word into `word` and returns what follows it.
-fn take_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
-    loop {
-        match rest {
-            [quote @ (b'"' | b'\''), quoted @ ..] => {
-                rest = take_quoted(quoted, *quote, word)?;
-                let ended = rest.first().is_none_or(u8::is_ascii_whitespace);
-                return ended.then_some(rest);
-            }
-            [byte, tail @ ..] if !byte.is_ascii_whitespace() => {
-                word.push(*byte);
-                rest = tail;
-            }
-            _ => return Some(rest),
-        }
-    }
-}
-
-/// Moves text up to the closing `quote` into `word` and returns what follows.
-fn take_quoted<'a>(mut rest: &'a [u8], quote: u8, word: &mut Vec<u8>) -> Option<&'a [u8]> {
-    loop {
-        let (byte, tail) = match (quote, rest) {
-            (_, [byte, tail @ ..]) if *byte == quote => return Some(tail),
-            (b'"', [b'\\', b'x', high, low, tail @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                (hex_digit(*high) << 4 | hex_digit(*low), tail)
-            }
-            (b'"', [b'\\', letter, tail @ ..]) => (unescaped(*letter), tail),
-            (b'\'', [b'\\', b'\'', tail @ ..]) => (b'\'', tail),
-            (_, [byte, tail @ ..]) => (*byte, tail),
-            (_, []) => return None,
-        };
-        word.push(byte);
-        rest = tail;
-    }
-}
-
-/// The value of a byte that is known to be a hexadecimal digit.
-fn hex_digit(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        letter => (letter | 0x20) - b'a' + 10,
-    }
-}
-
-fn unescaped(letter: u8) -> u8 {
-    match letter {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 0x08,
-        b'a' => 0x07,
-        itself => itself,
     }
 }
 
@@ -243,27 +173,5 @@ mod tests {
         }
         let missing = contents(Path::new("no/such.conf")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn words_are_split_as_redis_splits_them() {
-        let words = |line: &str| {
-            let words = split_words(line.as_bytes())?;
-            Some(words.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect::<Vec<_>>())
-        };
-        for (line, expected) in [
-            ("", &[][..]),
-            ("  a\tb  ", &["a", "b"]),
-            (r#"a "" '' b"#, &["a", "", "", "b"]),
-            (r#""a b" 'c d'"#, &["a b", "c d"]),
-            (r#"a"b c""#, &["ab c"]),
-            (r#""\x41\n\t\r\b\a\q\"\x4""#, &["A\n\t\r\u{8}\u{7}q\"x4"]),
-            (r#"'it\'s' '\n'"#, &["it's", "\\n"]),
-        ] {
-            assert_eq!(words(line).unwrap(), expected, "{line}");
-        }
-        for wrong in [r#""a"#, "'a", r#""a"b"#, "'a''b'", r#""a\"#] {
-            assert_eq!(words(wrong), None, "{wrong}");
-        }
     }
 }

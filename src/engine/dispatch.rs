@@ -1,18 +1,18 @@
-//! From a request to its command: look-up, argument count, gates, MULTI.
+//! What stands between a request and its command: gates, pauses, MULTI. The command
+//! itself has been found already, see `ahead`.
 
 use super::Engine;
 use super::requests::Flow;
 use crate::clients::{Client, ClientKey, ReplyMode, Wake};
 use crate::commands::{
-    self, Command, CommandError, Context, LookupError, Outcome, TABLE, flags, unknown_command,
-    unwatch_all,
+    self, Command, CommandError, LookupError, Outcome, TABLE, flags, unknown_command, unwatch_all,
 };
 use crate::config::Allowed;
 use crate::protocol::{Args, OutBuffer, Reply, Version};
 
 impl Engine {
-    /// Runs the request's command, queues it, or says why not. `command` is `None` if
-    /// there is none of that name.
+    /// Runs the request's command, queues it, holds it back, or says why not. `command`
+    /// is `None` if there is none of that name.
     #[inline]
     pub(super) fn dispatch(
         &mut self,
@@ -241,23 +241,11 @@ impl Engine {
     ) -> Outcome {
         let client = self.clients.get_mut(key).expect("a client that sends is connected");
         let wake = std::mem::take(&mut client.wake);
-        self.keyspace.no_touch = client.no_touch;
-        let (db, version) = (client.db(), client.version);
-        let bytes_max = self.clients.output_limit(&self.clients[key]).hard_bytes_max();
-        let mut context = Context {
-            now: self.now,
-            db: self.keyspace.db(db),
-            reply: Reply::over(out, version).with_limit(bytes_max),
-            clients: &mut self.clients,
-            me: key,
-            config: &mut self.config,
-            server: &mut self.server,
-            wake,
-            in_transaction: false,
-        };
+        let session = self.session(&self.clients[key]);
+        let mut context = self.context(key, session, None, wake, out);
         let outcome = commands::call(&mut context, command, args);
         if context.reply.has_overflowed() {
-            self.close_overflowed(key, bytes_max);
+            self.close_overflowed(key, session.reply_bytes_max);
         }
         outcome
     }

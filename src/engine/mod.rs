@@ -8,9 +8,10 @@
 //! and [`Engine::take_closed`] for the clients that are to be disconnected.
 
 mod ahead;
+mod context;
 mod dispatch;
 mod effects;
-mod gates;
+mod held_replies;
 mod journal;
 mod persistence;
 mod plain;
@@ -34,7 +35,7 @@ use crate::config::Config;
 use crate::keyspace::{Keyspace, Ticket};
 pub use crate::protocol::Chunks;
 use crate::protocol::RequestBuffer;
-use gates::Gates;
+use held_replies::HeldReplies;
 use journal::Journal;
 pub use journal::{Groups, JournalProgress};
 pub use replay::ReplayError;
@@ -85,6 +86,7 @@ pub struct Engine {
     keyspace: Keyspace,
     clients: Clients,
     server: ServerState,
+    /// Where requests are cut; `None` while some are run that were.
     request: Option<Box<RequestBuffer>>,
     now: Now,
     /// Clients whose share of the turn was used up before their requests were.
@@ -105,7 +107,7 @@ pub struct Engine {
     /// Expired keys are left over from the last slice.
     expiry_left: bool,
     journal: Journal,
-    gates: Gates,
+    held_replies: HeldReplies,
     replayer: Option<Box<Replayer>>,
     walk: Option<Walk>,
     /// How many more timers may fire, and clients be served, in this turn.
@@ -132,7 +134,7 @@ impl Engine {
             next_idle_check: None,
             expiry_left: false,
             journal: Journal::default(),
-            gates: Gates::default(),
+            held_replies: HeldReplies::default(),
             replayer: None,
             walk: None,
             timers_left: config.turn_timers_max,
@@ -229,7 +231,7 @@ impl Engine {
     pub fn disconnect(&mut self, key: ClientKey) {
         unwatch_all(&mut self.keyspace, &mut self.clients, key);
         self.leave_wait(key);
-        self.gates.forget(key);
+        self.held_replies.forget(key);
         let removed = self.clients.remove(key);
         // The place may be taken again before the list is asked for.
         self.closed.retain(|&closed| closed != key);
@@ -378,14 +380,14 @@ impl Engine {
     /// How many clients [`Engine::take_outputs`] would name.
     #[inline]
     pub fn output_count(&self) -> usize {
-        self.clients.output_count() + self.gates.released_count()
+        self.clients.output_count() + self.held_replies.released_count()
     }
 
     /// Takes the list of clients with something to send. Give the vector back
     /// with [`Engine::restore_outputs`].
     pub fn take_outputs(&mut self) -> Vec<ClientKey> {
         let mut list = self.clients.take_with_output();
-        self.gates.take_released(&mut list);
+        self.held_replies.take_released(&mut list);
         list
     }
 
@@ -406,7 +408,7 @@ impl Engine {
         match self.clients.get_mut(key) {
             Some(client) => {
                 client.output_listed = false;
-                client.output.chunks().up_to(self.gates.open_bytes(key, client.output_bytes))
+                client.output.chunks().up_to(self.held_replies.open_bytes(key, client.output_bytes))
             }
             None => Chunks::default(),
         }
@@ -419,7 +421,7 @@ impl Engine {
         match self.clients.get_mut(key) {
             Some(client) => {
                 client.output_listed = false;
-                let open = self.gates.open_bytes(key, client.output_bytes);
+                let open = self.held_replies.open_bytes(key, client.output_bytes);
                 let unsent = client.output.unsent();
                 &unsent[..open.min(unsent.len())]
             }
@@ -429,7 +431,7 @@ impl Engine {
 
     /// Whether replies wait until what they say is durable.
     pub fn is_holding_replies(&self) -> bool {
-        !self.gates.is_empty()
+        !self.held_replies.is_empty()
     }
 
     /// Bytes that a client has not been sent, those included that must not be sent yet.
@@ -440,7 +442,7 @@ impl Engine {
     /// Length of [`Engine::output`] in bytes, for whoever does not send it now.
     pub fn sendable_bytes(&self, key: ClientKey) -> usize {
         self.clients.get(key).map_or(0, |client| {
-            client.output.len().min(self.gates.open_bytes(key, client.output_bytes))
+            client.output.len().min(self.held_replies.open_bytes(key, client.output_bytes))
         })
     }
 
@@ -512,7 +514,7 @@ impl Engine {
         self.clients.set_output_limits(self.config.client_output_buffer_limit);
         self.clients.pool.set_max(self.config.buffer_pool_max);
         if self.config.timeout > 0 && self.next_idle_check.is_none() {
-            self.next_idle_check = Some(self.now.monotonic + turn::IDLE_CHECK_EVERY);
+            self.next_idle_check = Some(self.now.monotonic + turn::CHECK_EVERY);
         }
         // `output-pause-bytes` may have been raised above what clients wait
         // for: each is looked at again.

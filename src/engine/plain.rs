@@ -5,24 +5,17 @@
 //! so is asked once for a batch of requests, and again after each that has gone the
 //! long way: those that go the short one cannot change it.
 
+use super::context::Session;
 use super::{Engine, Expected};
 use crate::clients::{ClientKey, Wake};
-use crate::commands::{self, Command, Context};
+use crate::commands::{self, Command};
 use crate::keyspace::KnownHash;
-use crate::protocol::{Args, OutBuffer, Reply, Version};
-
-/// What brief commands of a client run under, for as long as nothing else does.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plain {
-    db: usize,
-    version: Version,
-    no_touch: bool,
-    reply_bytes_max: usize,
-}
+use crate::protocol::{Args, OutBuffer};
 
 impl Engine {
-    /// Asks whether brief commands of this client may go the short way.
-    pub(super) fn plain(&self, key: ClientKey) -> Option<Plain> {
+    /// Asks whether brief commands of this client may go the short way, and with what:
+    /// that stays right for as long as they do.
+    pub(super) fn plain(&self, key: ClientKey) -> Option<Session> {
         let client = self.clients.get(key)?;
         let is_looked_at = self.server.pause.is_some()
             || !self.clients.monitors().is_empty()
@@ -32,12 +25,7 @@ impl Engine {
         if is_looked_at || !client.is_plain() || !self.is_trusted(client) {
             return None;
         }
-        Some(Plain {
-            db: client.db(),
-            version: client.version,
-            no_touch: client.no_touch,
-            reply_bytes_max: self.clients.output_limit(client).hard_bytes_max(),
-        })
+        Some(self.session(client))
     }
 
     /// Runs a lone request that has been found out before, if it may go the short way;
@@ -87,25 +75,14 @@ impl Engine {
     pub(super) fn run_plain(
         &mut self,
         key: ClientKey,
-        plain: Plain,
+        plain: Session,
         command: &Command,
         args: Args<'_>,
         known: Option<KnownHash<'_>>,
         out: &mut OutBuffer,
     ) -> bool {
         self.clients[key].count_command(command.id);
-        self.keyspace.no_touch = plain.no_touch;
-        let mut context = Context {
-            now: self.now,
-            db: self.keyspace.db(plain.db).with_known(known),
-            reply: Reply::over(out, plain.version).with_limit(plain.reply_bytes_max),
-            clients: &mut self.clients,
-            me: key,
-            config: &mut self.config,
-            server: &mut self.server,
-            wake: Wake::First,
-            in_transaction: false,
-        };
+        let mut context = self.context(key, plain, known, Wake::First, out);
         commands::call_brief(&mut context, command, args);
         let has_overflowed = context.reply.has_overflowed();
         if has_overflowed {

@@ -11,7 +11,7 @@ use super::Engine;
 use super::effects::{self, ANNOTATE, HOLD, OWNER, OWNER_END, TOKENS};
 use crate::clients::{Clients, Peer, Wake};
 use crate::clock::Now;
-use crate::commands::{Context, TABLE, flags};
+use crate::commands::{Context, Stage, TABLE, flags};
 use crate::config::NotifyFlags;
 use crate::keyspace::{Annotations, HoldItem, HoldState, Keyspace, LockOwner};
 use crate::protocol::{Args, Limits, OutBuffer, Parsed, Reply, RequestBuffer, Version};
@@ -202,7 +202,7 @@ impl Engine {
         self.server.persistence.changes_at_save = changes;
         self.server.persistence.loading = false;
         self.update_obstacles();
-        self.set_now(now, crate::commands::Stage::Requests);
+        self.set_now(now, Stage::Requests);
     }
 }
 

@@ -301,7 +301,7 @@ impl Engine {
         let is_answered = out.len() > mark;
         if self.holds_replies() {
             let begin = self.clients[key].output_bytes + mark as u64;
-            self.gate_reply(key, command, args, changes, begin);
+            self.hold_reply(key, command, args, changes, begin);
         }
         if self.server.grants.has_new() {
             let client = &self.clients[key];
@@ -346,8 +346,9 @@ impl Engine {
     }
 
     /// Follows up what commands or expiry have changed: tells those who WATCH,
-    /// and applies a new configuration. Keyspace events have been delivered
-    /// already: inside EXEC that has to be after each command.
+    /// forgets ties that have ended, applies a new configuration, and seals what has
+    /// become large enough for a group of its own. Keyspace events have been
+    /// delivered already: inside EXEC that has to be after each command.
     #[inline]
     pub(super) fn settle(&mut self) {
         if self.keyspace.has_news() || self.server.config_changed {

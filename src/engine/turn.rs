@@ -7,8 +7,10 @@ use crate::clients::{ClientKey, Closing};
 use crate::clock::Now;
 use crate::commands::Stage;
 
-/// How often clients are looked through for idle ones, when `timeout` is set.
-pub(super) const IDLE_CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How often that is looked at which tells of no moment of its own: clients that may be
+/// idle, when `timeout` is set; outputs above their soft limits; a first rewrite that has
+/// failed.
+pub(super) const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Does what is due: wakes clients, removes a slice of expired keys, frees
@@ -94,7 +96,7 @@ impl Engine {
         // A first rewrite that has failed is tried again by itself.
         let is_missing = self.server.persistence.is_unfounded && !self.is_rewriting();
         if is_missing || !self.clients.soft_limited.is_empty() {
-            note(now + IDLE_CHECK_EVERY);
+            note(now + CHECK_EVERY);
         }
         earliest
     }
@@ -186,7 +188,7 @@ impl Engine {
             self.next_idle_check = None;
             return;
         }
-        self.next_idle_check = Some(self.now.monotonic + IDLE_CHECK_EVERY);
+        self.next_idle_check = Some(self.now.monotonic + CHECK_EVERY);
         let timeout = Duration::from_secs(u64::from(self.config.timeout));
         let idle: Vec<ClientKey> = self
             .clients

@@ -1,13 +1,10 @@
 //! Inline requests: one line of words, for people with a terminal.
 
 use super::{ProtocolError, Span};
+use crate::words::{skip_space, take_word};
 
-/// Splits `line` into words as Redis does, appending the unquoted words to
-/// `bytes` and their places to `spans`.
-///
-/// Between double quotes `\n \r \t \b \a`, `\xHH` and `\` before any other byte
-/// are escapes, between single quotes only `\'`. A quote may open inside a word,
-/// but the word ends where it closes.
+/// Splits `line` into words, appending the unquoted words to `bytes` and their
+/// places to `spans`.
 pub(super) fn split(
     line: &[u8],
     bytes: &mut Vec<u8>,
@@ -18,147 +15,9 @@ pub(super) fn split(
         // A word is never longer than its line, which the limit of inline
         // requests keeps far below 4 GiB.
         let start = bytes.len() as u32;
-        rest = skip_space(word(rest, bytes)?);
+        rest = take_word(rest, bytes).ok_or(ProtocolError::UnbalancedQuotes)?;
+        rest = skip_space(rest);
         spans.push(Span { start, end: bytes.len() as u32 });
     }
     Ok(())
-}
-
-/// Appends the word that `rest` starts with and returns what follows it.
-fn word<'l>(mut rest: &'l [u8], bytes: &mut Vec<u8>) -> Result<&'l [u8], ProtocolError> {
-    loop {
-        rest = match *rest {
-            // Vertical tab and form feed separate words only where a new one
-            // could start; inside a word Redis takes them as they are.
-            [] | [b' ' | b'\n' | b'\r' | b'\t', ..] => return Ok(rest),
-            [b'"', ref quoted @ ..] => return after_quote(double_quoted(quoted, bytes)?),
-            [b'\'', ref quoted @ ..] => return after_quote(single_quoted(quoted, bytes)?),
-            [byte, ref tail @ ..] => {
-                bytes.push(byte);
-                tail
-            }
-        }
-    }
-}
-
-fn double_quoted<'l>(mut rest: &'l [u8], bytes: &mut Vec<u8>) -> Result<&'l [u8], ProtocolError> {
-    loop {
-        let (byte, tail) = match *rest {
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-            [b'"', ref tail @ ..] => return Ok(tail),
-            [b'\\', b'x', high, low, ref tail @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                (hex_value(high) << 4 | hex_value(low), tail)
-            }
-            [b'\\', escaped, ref tail @ ..] => (unescaped(escaped), tail),
-            [byte, ref tail @ ..] => (byte, tail),
-        };
-        bytes.push(byte);
-        rest = tail;
-    }
-}
-
-fn single_quoted<'l>(mut rest: &'l [u8], bytes: &mut Vec<u8>) -> Result<&'l [u8], ProtocolError> {
-    loop {
-        let (byte, tail) = match *rest {
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-            [b'\'', ref tail @ ..] => return Ok(tail),
-            [b'\\', b'\'', ref tail @ ..] => (b'\'', tail),
-            [byte, ref tail @ ..] => (byte, tail),
-        };
-        bytes.push(byte);
-        rest = tail;
-    }
-}
-
-fn after_quote(rest: &[u8]) -> Result<&[u8], ProtocolError> {
-    match rest.first() {
-        Some(&byte) if !is_space(byte) => Err(ProtocolError::UnbalancedQuotes),
-        _ => Ok(rest),
-    }
-}
-
-fn unescaped(byte: u8) -> u8 {
-    match byte {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 0x08,
-        b'a' => 0x07,
-        other => other,
-    }
-}
-
-fn hex_value(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
-}
-
-/// C's `isspace`, which unlike Rust's ASCII white space has the vertical tab.
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
-fn skip_space(text: &[u8]) -> &[u8] {
-    let start = text.iter().position(|&byte| !is_space(byte)).unwrap_or(text.len());
-    &text[start..]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
-        split(line, &mut bytes, &mut spans).ok()?;
-        Some(spans.iter().map(|s| bytes[s.start as usize..s.end as usize].to_vec()).collect())
-    }
-
-    #[test]
-    fn lines_that_split() {
-        let cases: &[(&[u8], &[&[u8]])] = &[
-            (b"", &[]),
-            (b" \t\x0b\x0c\r ", &[]),
-            (b"PING", &[b"PING"]),
-            (b"  SET  k\tv ", &[b"SET", b"k", b"v"]),
-            (b"a\rb", &[b"a", b"b"]),
-            (b"a\x0bb\x0cc \x0bd", &[b"a\x0bb\x0cc", b"d"]),
-            (b"ECHO \"a b\"", &[b"ECHO", b"a b"]),
-            (b"\"\" ''", &[b"", b""]),
-            (b"\"\\n\\r\\t\\b\\a\\q\\\\\\\"\"", &[b"\n\r\t\x08\x07q\\\""]),
-            (b"\"\\x41\\xfF\\x0g\\x\"", &[b"A\xffx0gx"]),
-            (b"'a\\'b\\n\"'", &[b"a'b\\n\""]),
-            (b"fo\"o b\"", &[b"foo b"]),
-            (b"fo'o b'\x0bx", &[b"foo b", b"x"]),
-            (b"a\\nb \\x41", &[b"a\\nb", b"\\x41"]),
-            (b"nul \0 \"\0\"", &[b"nul", b"\0", b"\0"]),
-        ];
-        for &(line, expected) in cases {
-            let expected: Vec<_> = expected.iter().map(|word| word.to_vec()).collect();
-            assert_eq!(words(line), Some(expected), "{}", line.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn lines_with_unbalanced_quotes() {
-        // In the last but one a backslash outside quotes is a byte, so the quote opens.
-        let cases: &[&[u8]] = &[
-            b"\"",
-            b"'",
-            b"\"a",
-            b"'a",
-            b"\"a\"b",
-            b"'a'b",
-            b"\"a\"\"b\"",
-            b"\"a\\\"",
-            b"a \\\"",
-            b"a\"\\",
-        ];
-        for &line in cases {
-            assert_eq!(words(line), None, "{}", line.escape_ascii());
-        }
-    }
 }

@@ -62,6 +62,14 @@ impl TcpTarget {
         self.send(&encode(args)).expect("the server takes a request");
         resp::decode_one(&self.reply().expect("the server replies"))
     }
+
+    /// The value of a field of INFO.
+    pub(crate) fn info(&mut self, section: &str, name: &str) -> Option<String> {
+        let reply = self.call(&["INFO", section]);
+        let text = String::from_utf8_lossy(reply.text()?).into_owned();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.map(|value| value.trim().to_owned())
+    }
 }
 
 impl Target for TcpTarget {

@@ -1,5 +1,6 @@
 //! The table of mutations, continued: locks, holds and leases.
 
+use super::mutations::{Mutation, check_mutations, check_noted};
 use super::*;
 use crate::keyspace::health::NativeFigures;
 

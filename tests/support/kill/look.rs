@@ -187,11 +187,3 @@ pub(crate) fn check_ballast(
     }
     faults
 }
-
-/// The value of a field of INFO.
-pub(crate) fn info(connection: &mut TcpTarget, section: &str, name: &str) -> Option<String> {
-    let reply = connection.call(&["INFO", section]);
-    let text = String::from_utf8_lossy(reply.text()?).into_owned();
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|it| it.trim().to_owned()))
-}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::client::{COUNTERS, Client, Life, STOCKS, stock_key, units_key};
-use super::look::{BALLAST_DB, ballast_value, check_ballast, info, look};
+use super::look::{BALLAST_DB, ballast_value, check_ballast, look};
 use super::state::State;
 use super::subject::{Folder, Fsync, Subject, tail, until_ended};
 use super::verify::{Record, Seen, Shared, Tokens, check_client, check_stock, check_units, settle};
@@ -273,7 +273,7 @@ impl Lane<'_> {
         self.faults_of_clients()?;
         let mut connection = self.connect();
         let end = Instant::now() + Duration::from_secs(20);
-        while info(&mut connection, "clients", "connected_clients").as_deref() != Some("1") {
+        while connection.info("clients", "connected_clients").as_deref() != Some("1") {
             if Instant::now() > end {
                 return Err("the server keeps clients that have gone".to_owned());
             }
@@ -336,7 +336,7 @@ impl Lane<'_> {
             }
             sleep_until(kill_at);
             if rewrite_before_ms.is_some() {
-                let state = info(&mut control, "persistence", "aof_rewrite_in_progress");
+                let state = control.info("persistence", "aof_rewrite_in_progress");
                 was_rewriting = state.as_deref() == Some("1");
             }
             life.is_ending.store(true, Ordering::SeqCst);
@@ -365,7 +365,7 @@ impl Lane<'_> {
             &[]
         };
         for &(name, expected) in fields {
-            let value = info(&mut connection, "persistence", name);
+            let value = connection.info("persistence", name);
             if value.as_deref() != Some(expected) {
                 faults.push(format!("INFO: {name} is {value:?} instead of {expected}"));
             }

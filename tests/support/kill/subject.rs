@@ -7,9 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::process::ServerProcess;
+use crate::support::program;
+use crate::support::target::TcpTarget;
 
 /// How long a server may take to end when it is asked to.
 const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a rewrite of a journal may take.
+const REWRITE_PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -80,6 +85,16 @@ impl Subject {
             .map_err(|error| io::Error::other(format!("{error}; its log ends:\n{}", tail(dir))))
     }
 
+    /// How it ends on a directory that it cannot serve, and what it says.
+    #[track_caller]
+    pub(crate) fn refusal(self, dir: &Path) -> String {
+        let finished = program::run(self.command(0, dir, Fsync::Always, &[]), b"");
+        assert!(!finished.status.success(), "it ended well: {}", finished.stderr);
+        assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+        println!("{}", finished.stderr);
+        finished.stderr
+    }
+
     /// Starts it and kills it after a moment, while it still loads if that takes
     /// longer.
     pub(crate) fn start_and_kill(
@@ -99,6 +114,19 @@ impl Subject {
             )));
         }
         Ok(())
+    }
+}
+
+/// Rewrites the journal, which ends so: with `ok` or `err`.
+pub(crate) fn rewrite(connection: &mut TcpTarget, status: &str) {
+    connection.call(&["BGREWRITEAOF"]);
+    let end = Instant::now() + REWRITE_PATIENCE;
+    while connection.info("persistence", "aof_rewrite_scheduled").as_deref() == Some("1")
+        || connection.info("persistence", "aof_rewrite_in_progress").as_deref() != Some("0")
+        || connection.info("persistence", "aof_last_bgrewrite_status").as_deref() != Some(status)
+    {
+        assert!(Instant::now() < end, "the rewrite does not end with {status}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

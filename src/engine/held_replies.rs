@@ -14,8 +14,8 @@ use crate::protocol::Args;
 
 /// The replies that wait.
 #[derive(Debug, Default)]
-pub(super) struct Gates {
-    by_client: HashMap<ClientKey, Gate>,
+pub(super) struct HeldReplies {
+    by_client: HashMap<ClientKey, HeldClient>,
     /// Whom the durability of each group concerns; who has left may still be in it.
     by_seq: BTreeMap<u64, Vec<ClientKey>>,
     /// Clients some of whose output may be sent now.
@@ -24,19 +24,19 @@ pub(super) struct Gates {
 
 /// A client with replies that wait.
 #[derive(Debug)]
-struct Gate {
+struct HeldClient {
     /// For each of them, in order: the group, and where in all of the client's output
     /// it begins.
     waits: VecDeque<(u64, u64)>,
 }
 
-impl Gates {
+impl HeldReplies {
     /// From `begin` on, in all of its output, a client's replies wait for a group.
     fn wait(&mut self, key: ClientKey, seq: u64, begin: u64) {
-        let gate = self.by_client.entry(key).or_insert(Gate { waits: VecDeque::new() });
+        let held = self.by_client.entry(key).or_insert(HeldClient { waits: VecDeque::new() });
         // What waits for as much already holds this back as well.
-        if gate.waits.back().is_none_or(|(last, _)| *last < seq) {
-            gate.waits.push_back((seq, begin));
+        if held.waits.back().is_none_or(|(last, _)| *last < seq) {
+            held.waits.push_back((seq, begin));
             self.by_seq.entry(seq).or_default().push(key);
         }
     }
@@ -47,11 +47,11 @@ impl Gates {
             && *entry.key() <= durable_seq
         {
             for key in entry.remove() {
-                let Some(gate) = self.by_client.get_mut(&key) else { continue };
-                while gate.waits.front().is_some_and(|(seq, _)| *seq <= durable_seq) {
-                    gate.waits.pop_front();
+                let Some(held) = self.by_client.get_mut(&key) else { continue };
+                while held.waits.front().is_some_and(|(seq, _)| *seq <= durable_seq) {
+                    held.waits.pop_front();
                 }
-                if gate.waits.is_empty() {
+                if held.waits.is_empty() {
                     self.by_client.remove(&key);
                 }
                 self.released.push(key);
@@ -87,16 +87,17 @@ impl Gates {
         if self.by_client.is_empty() {
             return usize::MAX;
         }
-        let front = self.by_client.get(&key).and_then(|gate| gate.waits.front());
+        let front = self.by_client.get(&key).and_then(|held| held.waits.front());
         front.map_or(usize::MAX, |(_, begin)| begin.saturating_sub(sent) as usize)
     }
 }
 
 impl Engine {
-    /// A command of a client has been run; `changes` had been counted before it, and
-    /// its reply begins at `begin` of all of the client's output.
+    /// Holds back the reply to a command that has been run, if what it says is not
+    /// durable. `changes` had been counted before the command, and its reply begins at
+    /// `begin` of all of the client's output.
     #[cold]
-    pub(super) fn gate_reply(
+    pub(super) fn hold_reply(
         &mut self,
         key: ClientKey,
         command: Option<&'static Command>,
@@ -120,7 +121,7 @@ impl Engine {
         };
         let durable = self.server.persistence.durable_seq;
         if let Some(seq) = seq.filter(|seq| *seq > durable) {
-            self.gates.wait(key, seq, begin);
+            self.held_replies.wait(key, seq, begin);
         }
     }
 
@@ -158,7 +159,7 @@ impl Engine {
     pub(super) fn release(&mut self) {
         let holds = self.holds_replies();
         let durable = if holds { self.server.persistence.durable_seq } else { u64::MAX };
-        self.gates.release(durable);
+        self.held_replies.release(durable);
         self.keyspace.dirty().forget_pending(durable);
     }
 }
@@ -174,22 +175,22 @@ mod tests {
 
     #[test]
     fn a_client_is_released_reply_by_reply() {
-        let mut gates = Gates::default();
-        gates.wait(7, 3, 100);
-        gates.wait(7, 3, 110);
-        gates.wait(7, 2, 115);
-        gates.wait(7, 5, 120);
-        gates.wait(8, 4, 0);
-        assert_eq!((gates.open_bytes(7, 90), gates.open_bytes(8, 0)), (10, 0));
-        assert_eq!(gates.open_bytes(9, 0), usize::MAX);
-        gates.release(2);
-        assert_eq!(gates.released_count(), 0);
-        gates.release(4);
-        assert_eq!((gates.open_bytes(7, 90), gates.open_bytes(8, 0)), (30, usize::MAX));
+        let mut held = HeldReplies::default();
+        held.wait(7, 3, 100);
+        held.wait(7, 3, 110);
+        held.wait(7, 2, 115);
+        held.wait(7, 5, 120);
+        held.wait(8, 4, 0);
+        assert_eq!((held.open_bytes(7, 90), held.open_bytes(8, 0)), (10, 0));
+        assert_eq!(held.open_bytes(9, 0), usize::MAX);
+        held.release(2);
+        assert_eq!(held.released_count(), 0);
+        held.release(4);
+        assert_eq!((held.open_bytes(7, 90), held.open_bytes(8, 0)), (30, usize::MAX));
         let mut released = Vec::new();
-        gates.take_released(&mut released);
+        held.take_released(&mut released);
         assert_eq!(released, [7, 8]);
-        gates.release(u64::MAX);
-        assert_eq!(gates.open_bytes(7, 90), usize::MAX);
+        held.release(u64::MAX);
+        assert_eq!(held.open_bytes(7, 90), usize::MAX);
     }
 }
