@@ -117,6 +117,13 @@ fn a_mix_is_read() {
 }
 
 #[test]
+fn a_mix_of_kinds_has_each_once() {
+    let mix = Mix::of(&[Kind::Set, Kind::SetNx, Kind::Set]);
+    assert_eq!(mix.text(), "50 % SET, 50 % SET NX PX");
+    assert_eq!(mix, Mix::parse("set=1,setnx=1").unwrap());
+}
+
+#[test]
 fn kinds_are_drawn_as_often_as_they_weigh() {
     let mix = Mix::parse("get=70,lock=30").unwrap();
     assert_eq!(mix.requests_a_draw(), 1.3);
@@ -142,6 +149,12 @@ fn requests_are_what_they_are_said_to_be() {
         ("get=1", "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000000\r\n"),
         ("set=1", "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000000\r\n$3\r\nxxx\r\n"),
         ("decrifpos=1", "*3\r\n$9\r\nDECRIFPOS\r\n$17\r\nitem:000000000000\r\n$1\r\n1\r\n"),
+        ("incr=1", "*2\r\n$4\r\nINCR\r\n$20\r\ncounter:000000000000\r\n"),
+        (
+            "setnx=1",
+            "*6\r\n$3\r\nSET\r\n$18\r\nmutex:000000000000\r\n$18\r\nowner:000000000042\r\n\
+             $2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n",
+        ),
         (
             "lock=1",
             "*5\r\n$12\r\nLOCK.ACQUIRE\r\n$17\r\nlock:000000000000\r\n$18\r\nowner:000000000042\
@@ -186,17 +199,18 @@ fn values_are_counted_where_that_is_asked_for() {
 
 #[test]
 fn all_that_is_read_and_counted_down_is_stored_before() {
-    let batches = batches("get=1,decrifpos=1,lock=1", 25, 1);
+    let batches = batches("get=1,decrifpos=1,incr=1,lock=1,setnx=1", 25, 1);
     let parts: Vec<(String, u64)> = batches
         .fillings(10)
         .map(|(bytes, requests)| (String::from_utf8(bytes).unwrap(), requests))
         .collect();
     let requests: Vec<u64> = parts.iter().map(|(_, requests)| *requests).collect();
-    assert_eq!(requests, [10, 10, 5, 10, 10, 5]);
+    assert_eq!(requests, [10, 10, 5, 10, 10, 5, 10, 10, 5]);
     let text: String = parts.into_iter().map(|(text, _)| text).collect();
     for number in 0..25 {
         assert!(text.contains(&format!("key:{number:012}\r\n$3\r\nxxx\r\n")));
         assert!(text.contains(&format!("item:{number:012}\r\n$13\r\n1000000000000\r\n")));
+        assert!(text.contains(&format!("counter:{number:012}\r\n$1\r\n0\r\n")));
     }
 }
 

@@ -159,8 +159,8 @@ fn command() -> Command {
             value(
                 "mix",
                 "LIST",
-                "Kinds of requests with their weights: get, set, decrifpos, lock \
-                 (acquired and released)",
+                "Kinds of requests with their weights: get, set, decrifpos, incr, setnx \
+                 (SET NX PX), lock (acquired and released)",
             )
             .default_value("get=90,set=10")
             .value_parser(Mix::parse),
