@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::servers::{Choice, FLOOR};
+use crate::servers::{BARE, Choice, FLOOR};
 use crate::traffic::load::{End, Pace};
 use crate::traffic::mix::Mix;
+use crate::workload::Workload;
 
 /// More than fit into one process by the ports of an address.
 const CONNECTIONS_MAX: u64 = 1_000_000;
@@ -17,29 +18,27 @@ const SWEEP_QUICK: &str = "1,50,1000,10000,19000";
 
 /// What this process is to do.
 pub(crate) enum Task {
-    Measure(Box<Options>),
+    Sweep(Box<Options>),
     /// Be the floor.
     Floor {
         port: u16,
         value_bytes: usize,
     },
+    /// Be the bare loop.
+    Bare {
+        port: u16,
+    },
 }
 
+/// Of a sweep over numbers of connections.
 pub(crate) struct Options {
     pub(crate) servers: Vec<Choice>,
     pub(crate) connections: Vec<usize>,
-    /// Percent of the connections that send.
-    pub(crate) active: f64,
-    pub(crate) mix: Mix,
-    pub(crate) pipeline: usize,
-    pub(crate) keys: u64,
-    pub(crate) value_bytes: usize,
-    pub(crate) pace: Pace,
-    pub(crate) end: End,
+    /// The same for each number of connections.
+    pub(crate) workload: Workload,
     pub(crate) rounds: usize,
     /// Also those servers are filled that were not started here.
     pub(crate) fill: bool,
-    pub(crate) allow_errors: bool,
     pub(crate) csv: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
 }
@@ -49,11 +48,12 @@ impl Task {
     pub(crate) fn read() -> Task {
         let matches = command().get_matches();
         match matches.subcommand() {
-            Some((_, floor)) => Task::Floor {
+            Some((FLOOR, floor)) => Task::Floor {
                 port: one(floor, "port"),
                 value_bytes: one::<u64>(floor, "value-bytes") as usize,
             },
-            None => Task::Measure(Box::new(Options::from(&matches))),
+            Some((_, bare)) => Task::Bare { port: one(bare, "port") },
+            None => Task::Sweep(Box::new(Options::from(&matches))),
         }
     }
 }
@@ -61,35 +61,44 @@ impl Task {
 impl Options {
     fn from(matches: &ArgMatches) -> Options {
         let quick = matches.get_flag("quick");
-        let seconds = matches.get_one("seconds").copied();
-        let seconds = seconds.unwrap_or(if quick { 1.0 } else { 5.0 });
-        let rounds = matches.get_one("rounds").copied();
-        let connections = matches.get_many::<u64>("connections");
-        let connections = match connections {
+        let seconds = unless_given(matches, "seconds", if quick { 1.0 } else { 5.0 });
+        let connections = match matches.get_many::<u64>("connections") {
             Some(list) => list.map(|count| *count as usize).collect(),
             None => sweep(if quick { SWEEP_QUICK } else { SWEEP }),
         };
         let servers = matches.get_many::<Choice>("server");
         Options {
-            servers: servers.map_or_else(Choice::defaults, |list| list.cloned().collect()),
-            connections,
-            active: one(matches, "active"),
-            mix: one(matches, "mix"),
-            pipeline: one::<u64>(matches, "pipeline") as usize,
-            keys: one(matches, "keys"),
-            value_bytes: one::<u64>(matches, "value-bytes") as usize,
-            pace: matches.get_one("rate").map_or(Pace::Closed, |rate| Pace::Rate(*rate)),
-            end: match matches.get_one("requests") {
-                Some(requests) => End::Requests(*requests),
-                None => End::After(Duration::from_secs_f64(seconds)),
+            servers: servers.map_or_else(Choice::of_a_sweep, |list| list.cloned().collect()),
+            workload: Workload {
+                mix: one(matches, "mix"),
+                keys: one(matches, "keys"),
+                value_bytes: one::<u64>(matches, "value-bytes") as usize,
+                pipeline: one::<u64>(matches, "pipeline") as usize,
+                connections: connections.iter().copied().max().unwrap_or(0),
+                active: one(matches, "active"),
+                pace: matches.get_one("rate").map_or(Pace::Closed, |rate| Pace::Rate(*rate)),
+                end: match matches.get_one("requests") {
+                    Some(requests) => End::Requests(*requests),
+                    None => End::After(Duration::from_secs_f64(seconds)),
+                },
+                allow_errors: matches.get_flag("allow-errors"),
             },
-            rounds: rounds.unwrap_or(if quick { 1 } else { 3_u64 }) as usize,
+            connections,
+            rounds: unless_given(matches, "rounds", if quick { 1_u64 } else { 3 }) as usize,
             fill: matches.get_flag("fill"),
-            allow_errors: matches.get_flag("allow-errors"),
             csv: matches.get_one("csv").cloned(),
             svg: matches.get_one("svg").cloned(),
         }
     }
+}
+
+/// An argument whose default depends on others.
+fn unless_given<T: Clone + Send + Sync + 'static>(
+    matches: &ArgMatches,
+    name: &str,
+    default: T,
+) -> T {
+    matches.get_one::<T>(name).cloned().unwrap_or(default)
 }
 
 fn sweep(list: &str) -> Vec<usize> {
@@ -115,6 +124,9 @@ fn command() -> Command {
         .hide(true)
         .arg(value("port", "N", "Port").required(true).value_parser(value_parser!(u16)))
         .arg(value_bytes());
+    let bare = Command::new(BARE)
+        .hide(true)
+        .arg(value("port", "N", "Port").required(true).value_parser(value_parser!(u16)));
     Command::new("connections")
         .bin_name("cargo bench --bench connections --")
         .about(
@@ -125,7 +137,9 @@ fn command() -> Command {
             "The servers have one processor, the load another, and are measured in turn, each \
              round with fresh ones; the table shows the medians of the rounds, and the largest \
              of their largest latencies. Processor time and memory are known of servers on this \
-             machine. 'floor' only reads and writes: no server with epoll costs less. \
+             machine. 'floor' only reads and writes: no server with epoll costs less. 'bare' is \
+             the same loop with a hash map under it, for GET and SET alone; a sweep measures it \
+             when it is named. \
              With --rate the load does not sleep for less than a millisecond, which is in its \
              own processor time.",
         )
@@ -133,8 +147,8 @@ fn command() -> Command {
             value(
                 "server",
                 "SERVER",
-                "tollgate, redis-server, valkey-server, floor or NAME=HOST:PORT; again \
-                 or with commas for several [default: all that are installed]",
+                "tollgate, redis-server, valkey-server, floor, bare or NAME=HOST:PORT; again \
+                 or with commas for several [default: all that are installed, without bare]",
             )
             .action(ArgAction::Append)
             .value_delimiter(',')
@@ -217,11 +231,12 @@ fn command() -> Command {
             Arg::new("quick")
                 .long("quick")
                 .action(ArgAction::SetTrue)
-                .help("One round of a second a point: to see that all works, not to quote"),
+                .help("One short round: to see that all works, not to quote"),
         )
         // What cargo says to every benchmark.
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .subcommand(floor)
+        .subcommand(bare)
         .disable_help_subcommand(true)
 }
 
