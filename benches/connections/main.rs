@@ -3,8 +3,12 @@
 //!
 //! ```text
 //! cargo bench --bench connections
+//! cargo bench --bench connections -- --goals
 //! cargo bench --bench connections -- --help
 //! ```
+//!
+//! With `--goals` it is one workload after the other instead: the table in which the
+//! goals for each can be read.
 //!
 //! The servers share one processor and are measured in turn, so that whatever else
 //! the machine does meets all of them alike; the load is this process, on another
@@ -14,6 +18,8 @@ mod bare;
 mod bench;
 mod chart;
 mod floor;
+mod goal_table;
+mod goals;
 mod options;
 mod plain;
 mod report;
@@ -41,6 +47,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> ExitCode {
     let done = match Task::read() {
         Task::Sweep(options) => sweep::run(*options),
+        Task::Goals(options) => goals::run(options),
         Task::Floor { port, value_bytes } => serve(port, Floor::new(value_bytes)),
         Task::Bare { port } => serve(port, Bare::new()),
     };

@@ -74,6 +74,12 @@ impl Choice {
         [tollgate].into_iter().chain(installed()).chain([floor]).map(Choice::from).collect()
     }
 
+    /// What is measured for the table of goals unless the user says otherwise.
+    pub(crate) fn of_the_goals() -> Vec<Choice> {
+        let own = [(FLOOR, Origin::Floor), (BARE, Origin::Bare), (TOLLGATE, Origin::Tollgate)];
+        own.into_iter().chain(installed()).map(Choice::from).collect()
+    }
+
     /// Whether it is a process of this benchmark, with nobody else's data in it.
     pub(crate) fn is_ours(&self) -> bool {
         !matches!(self.origin, Origin::Address(_))
