@@ -2,9 +2,12 @@
 //! replies that are counted, a rate that is kept, requests that are what they are
 //! said to be; and a short run of all of them against the floor.
 
+#[path = "../benches/connections/bare.rs"]
+mod bare;
 #[path = "../benches/connections/floor.rs"]
-#[allow(dead_code)]
 mod floor;
+#[path = "../benches/connections/plain.rs"]
+mod plain;
 #[path = "../benches/support/traffic/mod.rs"]
 mod traffic;
 
@@ -13,7 +16,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
+use bare::Bare;
 use fastrand::Rng;
+use floor::Floor;
+use plain::Answers;
 use traffic::connect;
 use traffic::load::{End, Load, Pace};
 use traffic::mix::{Kind, Mix};
@@ -117,6 +123,13 @@ fn a_mix_is_read() {
 }
 
 #[test]
+fn a_mix_of_kinds_has_each_once() {
+    let mix = Mix::of(&[Kind::Set, Kind::SetNx, Kind::Set]);
+    assert_eq!(mix.text(), "50 % SET, 50 % SET NX PX");
+    assert_eq!(mix, Mix::parse("set=1,setnx=1").unwrap());
+}
+
+#[test]
 fn kinds_are_drawn_as_often_as_they_weigh() {
     let mix = Mix::parse("get=70,lock=30").unwrap();
     assert_eq!(mix.requests_a_draw(), 1.3);
@@ -142,6 +155,12 @@ fn requests_are_what_they_are_said_to_be() {
         ("get=1", "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000000\r\n"),
         ("set=1", "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000000\r\n$3\r\nxxx\r\n"),
         ("decrifpos=1", "*3\r\n$9\r\nDECRIFPOS\r\n$17\r\nitem:000000000000\r\n$1\r\n1\r\n"),
+        ("incr=1", "*2\r\n$4\r\nINCR\r\n$20\r\ncounter:000000000000\r\n"),
+        (
+            "setnx=1",
+            "*6\r\n$3\r\nSET\r\n$18\r\nmutex:000000000000\r\n$18\r\nowner:000000000042\r\n\
+             $2\r\nNX\r\n$2\r\nPX\r\n$5\r\n30000\r\n",
+        ),
         (
             "lock=1",
             "*5\r\n$12\r\nLOCK.ACQUIRE\r\n$17\r\nlock:000000000000\r\n$18\r\nowner:000000000042\
@@ -186,18 +205,90 @@ fn values_are_counted_where_that_is_asked_for() {
 
 #[test]
 fn all_that_is_read_and_counted_down_is_stored_before() {
-    let batches = batches("get=1,decrifpos=1,lock=1", 25, 1);
+    let batches = batches("get=1,decrifpos=1,incr=1,lock=1,setnx=1", 25, 1);
     let parts: Vec<(String, u64)> = batches
         .fillings(10)
         .map(|(bytes, requests)| (String::from_utf8(bytes).unwrap(), requests))
         .collect();
     let requests: Vec<u64> = parts.iter().map(|(_, requests)| *requests).collect();
-    assert_eq!(requests, [10, 10, 5, 10, 10, 5]);
+    assert_eq!(requests, [10, 10, 5, 10, 10, 5, 10, 10, 5]);
     let text: String = parts.into_iter().map(|(text, _)| text).collect();
     for number in 0..25 {
         assert!(text.contains(&format!("key:{number:012}\r\n$3\r\nxxx\r\n")));
         assert!(text.contains(&format!("item:{number:012}\r\n$13\r\n1000000000000\r\n")));
+        assert!(text.contains(&format!("counter:{number:012}\r\n$1\r\n0\r\n")));
     }
+}
+
+// The floor and the bare loop
+
+/// The replies to these bytes, which arrive in pieces of this size.
+fn replies(answers: &mut impl Answers, bytes: &[u8], piece: usize) -> io::Result<String> {
+    let (mut input, mut replies) = (Vec::new(), Vec::new());
+    for piece in bytes.chunks(piece) {
+        input.extend_from_slice(piece);
+        let answered = answers.answer(&input, &mut replies)?;
+        input.drain(..answered);
+    }
+    Ok(String::from_utf8_lossy(&replies).into_owned())
+}
+
+#[test]
+fn the_floor_answers_each_request_wherever_it_is_cut() {
+    let requests = b"*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n\
+                     *3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
+    for piece in 1..=requests.len() {
+        let replies = replies(&mut Floor::new(3), requests, piece).unwrap();
+        assert_eq!(replies, "+PONG\r\n$3\r\nxxx\r\n+OK\r\n", "by {piece}");
+    }
+}
+
+#[test]
+fn the_bare_loop_keeps_what_it_is_given_wherever_requests_are_cut() {
+    let value = "v".repeat(1_234);
+    let requests = format!(
+        "*2\r\n$3\r\nGET\r\n$1\r\na\r\n\
+         *3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n\
+         *3\r\n$3\r\nset\r\n$2\r\nab\r\n$0\r\n\r\n\
+         *2\r\n$3\r\nGET\r\n$1\r\na\r\n\
+         *3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n*\r\n\
+         *2\r\n$3\r\nget\r\n$1\r\na\r\n\
+         *3\r\n$3\r\nSET\r\n$1\r\na\r\n$1234\r\n{value}\r\n\
+         *2\r\n$3\r\nGET\r\n$1\r\na\r\n\
+         *2\r\n$3\r\nGET\r\n$2\r\nab\r\n\
+         *1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\n"
+    );
+    let expected = format!(
+        "$-1\r\n+OK\r\n+OK\r\n$1\r\n1\r\n+OK\r\n$1\r\n*\r\n+OK\r\n$1234\r\n{value}\r\n\
+         $0\r\n\r\n+PONG\r\n-ERR the bare loop knows GET, SET and PING\r\n"
+    );
+    for piece in 1..=requests.len() {
+        let replies = replies(&mut Bare::new(), requests.as_bytes(), piece).unwrap();
+        assert_eq!(replies, expected, "by {piece}");
+    }
+}
+
+#[test]
+fn the_bare_loop_refuses_what_is_no_request() {
+    for wrong in ["PING\r\n", "*x\r\n", "*1\r\n+4\r\n", "*17\r\n", "*1\r\n$1234567890\r\n"] {
+        assert!(replies(&mut Bare::new(), wrong.as_bytes(), 64).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_request_that_is_longer_than_what_is_read_at_once_is_answered() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    listener.set_nonblocking(true).expect("it is a socket");
+    thread::spawn(|| plain::serve(mio::net::TcpListener::from_std(listener), Bare::new()));
+    let mix = Mix::parse("get=1,set=1").unwrap();
+    let settings = Settings { value_bytes: 1_000_000, ..settings(mix, 3, 4) };
+    let mut batches = Batches::new(settings, 7);
+    let streams = connect::open(address, 2).expect("the bare loop accepts");
+    let mut load = Load::new(streams, 2).expect("the system has epoll");
+    let outcome = load.run(&mut batches, Pace::Closed, End::Requests(40), &mut |_| ()).unwrap();
+    assert!(outcome.requests >= 40);
+    assert_eq!(outcome.errors, 0);
 }
 
 // Connections
@@ -251,7 +342,7 @@ fn load(connections: usize, active: usize) -> Load {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     listener.set_nonblocking(true).expect("it is a socket");
-    thread::spawn(|| floor::serve_on(mio::net::TcpListener::from_std(listener), 3));
+    thread::spawn(|| plain::serve(mio::net::TcpListener::from_std(listener), Floor::new(3)));
     let streams = connect::open(address, connections).expect("the floor accepts");
     Load::new(streams, active).expect("the system has epoll")
 }

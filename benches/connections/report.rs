@@ -30,7 +30,7 @@ pub(crate) struct Point {
 
 impl Point {
     /// Which share of the time somebody was busy who needs so long for a request.
-    fn busy(&self, cpu_us: f64) -> f64 {
+    pub(crate) fn busy(&self, cpu_us: f64) -> f64 {
         cpu_us * self.requests_per_s / 1e6
     }
 }
@@ -129,28 +129,31 @@ pub(crate) fn warnings(medians: &[Point]) -> String {
 
 /// Every round.
 pub(crate) fn csv(points: &[Point]) -> String {
-    let mut text = String::from(
-        "server,connections,active,round,requests,errors,unsent_batches,requests_per_s,p50_us,\
-         p99_us,p99.9_us,max_us,server_cpu_us,load_cpu_us,memory_bytes\n",
-    );
-    for point in points {
-        let Point { server, connections, active, round, requests, errors, unsent, .. } = point;
-        let _ = write!(text, "\"{server}\",{connections},{active},{round},{requests},{errors},");
-        let _ = write!(text, "{unsent}");
-        for value in [
-            point.requests_per_s,
-            point.p50_us,
-            point.p99_us,
-            point.p999_us,
-            point.max_us,
-            point.server_cpu_us,
-            point.load_cpu_us,
-            point.memory,
-        ] {
-            // What is not known stays empty.
-            let _ = if value.is_nan() { write!(text, ",") } else { write!(text, ",{value:.3}") };
-        }
-        text.push('\n');
+    let lines = points.iter().map(csv_line);
+    [CSV_HEAD.to_owned()].into_iter().chain(lines).map(|line| line + "\n").collect()
+}
+
+/// What stands in a line of the file.
+pub(crate) const CSV_HEAD: &str = "server,connections,active,round,requests,errors,\
+    unsent_batches,requests_per_s,p50_us,p99_us,p99.9_us,max_us,server_cpu_us,load_cpu_us,\
+    memory_bytes";
+
+pub(crate) fn csv_line(point: &Point) -> String {
+    let Point { server, connections, active, round, requests, errors, unsent, .. } = point;
+    let mut text = format!("\"{server}\",{connections},{active},{round},{requests},{errors},");
+    let _ = write!(text, "{unsent}");
+    for value in [
+        point.requests_per_s,
+        point.p50_us,
+        point.p99_us,
+        point.p999_us,
+        point.max_us,
+        point.server_cpu_us,
+        point.load_cpu_us,
+        point.memory,
+    ] {
+        // What is not known stays empty.
+        let _ = if value.is_nan() { write!(text, ",") } else { write!(text, ",{value:.3}") };
     }
     text
 }

@@ -16,6 +16,7 @@ use crate::traffic::requests::Batches;
 
 pub(crate) const TOLLGATE: &str = "tollgate";
 pub(crate) const FLOOR: &str = "floor";
+pub(crate) const BARE: &str = "bare";
 
 /// What can be started as `redis-server` is.
 const REDIS_LIKE: [&str; 2] = ["redis-server", "valkey-server"];
@@ -44,11 +45,13 @@ enum Origin {
     Tollgate,
     RedisLike,
     Floor,
+    Bare,
     Address(SocketAddr),
 }
 
 impl Choice {
-    /// Reads `tollgate`, `redis-server`, `valkey-server`, `floor` or `NAME=HOST:PORT`.
+    /// Reads `tollgate`, `redis-server`, `valkey-server`, `floor`, `bare` or
+    /// `NAME=HOST:PORT`.
     pub(crate) fn parse(text: &str) -> Result<Choice, String> {
         let (name, origin) = match text.split_once('=') {
             Some((name, address)) => {
@@ -57,20 +60,24 @@ impl Choice {
             }
             None if text == TOLLGATE => (text, Origin::Tollgate),
             None if text == FLOOR => (text, Origin::Floor),
+            None if text == BARE => (text, Origin::Bare),
             None if REDIS_LIKE.contains(&text) => (text, Origin::RedisLike),
             None => return Err("neither a server known here nor NAME=HOST:PORT".to_owned()),
         };
-        Ok(Choice { name: name.to_owned(), origin })
+        Ok(Choice::from((name, origin)))
     }
 
-    /// What is measured unless the user says otherwise.
-    pub(crate) fn defaults() -> Vec<Choice> {
-        let choice = |name: &str, origin| Choice { name: name.to_owned(), origin };
-        let peers = REDIS_LIKE.into_iter().filter(|program| is_installed(program));
-        let peers = peers.map(|program| choice(program, Origin::RedisLike));
-        let own = [choice(TOLLGATE, Origin::Tollgate), choice(FLOOR, Origin::Floor)];
-        let [tollgate, floor] = own;
-        [tollgate].into_iter().chain(peers).chain([floor]).collect()
+    /// What a sweep measures unless the user says otherwise: not the bare loop, which
+    /// would take its time and another line of the picture.
+    pub(crate) fn of_a_sweep() -> Vec<Choice> {
+        let [tollgate, floor] = [(TOLLGATE, Origin::Tollgate), (FLOOR, Origin::Floor)];
+        [tollgate].into_iter().chain(installed()).chain([floor]).map(Choice::from).collect()
+    }
+
+    /// What is measured for the table of goals unless the user says otherwise.
+    pub(crate) fn of_the_goals() -> Vec<Choice> {
+        let own = [(FLOOR, Origin::Floor), (BARE, Origin::Bare), (TOLLGATE, Origin::Tollgate)];
+        own.into_iter().chain(installed()).map(Choice::from).collect()
     }
 
     /// Whether it is a process of this benchmark, with nobody else's data in it.
@@ -105,12 +112,14 @@ impl Choice {
         let clients_max = (connections + OTHER_CLIENTS).to_string();
         match self.origin {
             Origin::Tollgate => Ok(tollgate::start_with(&["--maxclients", &clients_max])),
-            Origin::Floor => {
+            Origin::Floor | Origin::Bare => {
                 let program = std::env::current_exe()?;
                 ServerProcess::start(|port| {
                     let mut command = Command::new(&program);
-                    command.args([FLOOR, "--port", &port.to_string()]);
-                    command.args(["--value-bytes", &value_bytes.to_string()]);
+                    command.args([&self.name, "--port", &port.to_string()]);
+                    if self.origin == Origin::Floor {
+                        command.args(["--value-bytes", &value_bytes.to_string()]);
+                    }
                     command
                 })
             }
@@ -124,6 +133,12 @@ impl Choice {
                 command
             }),
         }
+    }
+}
+
+impl From<(&str, Origin)> for Choice {
+    fn from((name, origin): (&str, Origin)) -> Choice {
+        Choice { name: name.to_owned(), origin }
     }
 }
 
@@ -213,6 +228,11 @@ fn local_pid(address: SocketAddr) -> Option<u32> {
         text.lines().find_map(|line| line.strip_prefix("process_id:"))?.trim().parse().ok()?;
     // It may be the number in another container.
     usage::cpu(pid).ok().map(|_| pid)
+}
+
+fn installed() -> impl Iterator<Item = (&'static str, Origin)> {
+    let installed = REDIS_LIKE.into_iter().filter(|program| is_installed(program));
+    installed.map(|program| (program, Origin::RedisLike))
 }
 
 fn is_installed(program: &str) -> bool {

@@ -8,18 +8,24 @@ pub(crate) enum Kind {
     Get,
     Set,
     DecrIfPos,
+    Incr,
+    /// SET NX PX: a lock is taken if it is free, and ends by itself.
+    SetNx,
     /// A lock is taken and given back: two requests.
     Lock,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 4] = [Kind::Get, Kind::Set, Kind::DecrIfPos, Kind::Lock];
+    pub(crate) const ALL: [Kind; 6] =
+        [Kind::Get, Kind::Set, Kind::DecrIfPos, Kind::Incr, Kind::SetNx, Kind::Lock];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Get => "get",
             Kind::Set => "set",
             Kind::DecrIfPos => "decrifpos",
+            Kind::Incr => "incr",
+            Kind::SetNx => "setnx",
             Kind::Lock => "lock",
         }
     }
@@ -59,6 +65,17 @@ impl Mix {
             0 => Err("nothing has a weight".to_owned()),
             total => Ok(Mix { weights, total }),
         }
+    }
+
+    /// Each of these as often as the others.
+    pub(crate) fn of(kinds: &[Kind]) -> Mix {
+        let mut weights: Vec<(Kind, u32)> = Vec::new();
+        for kind in kinds {
+            if weights.iter().all(|(other, _)| other != kind) {
+                weights.push((*kind, 1));
+            }
+        }
+        Mix { total: weights.len() as u32, weights }
     }
 
     /// The kinds that are requested at all.
@@ -106,6 +123,7 @@ impl Mix {
         let part = |(kind, weight): &(Kind, u32)| {
             let name = match kind {
                 Kind::Lock => "LOCK.ACQUIRE and LOCK.RELEASE".to_owned(),
+                Kind::SetNx => "SET NX PX".to_owned(),
                 kind => kind.name().to_ascii_uppercase(),
             };
             if self.weights.len() == 1 { name } else { format!("{:.0} % {name}", percent(weight)) }

@@ -49,6 +49,11 @@ impl Template {
             Kind::Get => (encode(&["GET", &key]), vec![&key], vec![]),
             Kind::Set => (encode(&["SET", &key, &value]), vec![&key], vec![]),
             Kind::DecrIfPos => (encode(&["DECRIFPOS", &key, "1"]), vec![&key], vec![]),
+            Kind::Incr => (encode(&["INCR", &key]), vec![&key], vec![]),
+            Kind::SetNx => {
+                let request = encode(&["SET", &key, &owner, "NX", "PX", LOCK_MS]);
+                (request, vec![&key], vec![&owner])
+            }
             Kind::Lock => {
                 let acquire = encode(&["LOCK.ACQUIRE", &key, &owner, "PX", LOCK_MS]);
                 let release = encode(&["LOCK.RELEASE", &key, &owner]);
@@ -152,13 +157,20 @@ impl Batches {
         let Settings { mix, keys, value_bytes, .. } = &self.settings;
         let value = "x".repeat(*value_bytes);
         let strings = (mix.has(Kind::Get) || mix.has(Kind::Set)).then_some((Kind::Get, value));
-        let counters = mix.has(Kind::DecrIfPos).then(|| (Kind::DecrIfPos, UNITS.to_owned()));
-        strings.into_iter().chain(counters).flat_map(move |(kind, value)| {
+        let stock = mix.has(Kind::DecrIfPos).then(|| (Kind::DecrIfPos, UNITS.to_owned()));
+        let counters = mix.has(Kind::Incr).then(|| (Kind::Incr, "0".to_owned()));
+        strings.into_iter().chain(stock).chain(counters).flat_map(move |(kind, value)| {
+            let key = key(kind, BLANK);
+            let set = encode(&["SET", &key, &value]);
+            let place = places(&set, &[&key])[0];
             (0..keys.div_ceil(size)).map(move |part| {
                 let numbers = part * size..(*keys).min((part + 1) * size);
                 let count = numbers.end - numbers.start;
-                let set = |number| encode(&["SET", &key(kind, &format!("{number:012}")), &value]);
-                (numbers.flat_map(set).collect(), count)
+                let mut bytes = set.repeat(count as usize);
+                for (copy, number) in bytes.chunks_exact_mut(set.len()).zip(numbers) {
+                    write_number(&mut copy[place..place + DIGITS], number);
+                }
+                (bytes, count)
             })
         })
     }
@@ -168,6 +180,8 @@ fn key(kind: Kind, number: &str) -> String {
     match kind {
         Kind::Get | Kind::Set => format!("key:{number}"),
         Kind::DecrIfPos => format!("item:{number}"),
+        Kind::Incr => format!("counter:{number}"),
+        Kind::SetNx => format!("mutex:{number}"),
         Kind::Lock => format!("lock:{number}"),
     }
 }
