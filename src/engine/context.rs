@@ -15,6 +15,8 @@ pub(super) struct Session {
     no_touch: bool,
     /// The longest reply, in bytes.
     pub(super) reply_bytes_max: usize,
+    /// Replies wait until what they say is durable.
+    pub(super) holds_replies: bool,
 }
 
 impl Engine {
@@ -25,6 +27,7 @@ impl Engine {
             version: client.version,
             no_touch: client.no_touch,
             reply_bytes_max: self.clients.output_limit(client).hard_bytes_max(),
+            holds_replies: self.holds_replies(),
         }
     }
 

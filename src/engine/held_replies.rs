@@ -5,38 +5,70 @@
 //! keys. All other replies are sent as ever, so that readers do not pay for the disk.
 //! What follows a reply that waits waits too: replies come in order.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Engine;
 use crate::clients::ClientKey;
 use crate::commands::{Command, FindKeys, flags, keys_of};
 use crate::protocol::Args;
 
+/// So many places are kept although nobody waits.
+const KEPT_MAX: usize = 1_024;
+
 /// The replies that wait.
 #[derive(Debug, Default)]
 pub(super) struct HeldReplies {
-    by_client: HashMap<ClientKey, HeldClient>,
+    /// By the clients' keys, which are small numbers.
+    by_client: Vec<HeldClient>,
+    /// How many clients have some.
+    clients: usize,
     /// Whom the durability of each group concerns; who has left may still be in it.
     by_seq: BTreeMap<u64, Vec<ClientKey>>,
     /// Clients some of whose output may be sent now.
     released: Vec<ClientKey>,
 }
 
-/// A client with replies that wait.
-#[derive(Debug)]
+/// A client's replies that wait.
+#[derive(Debug, Default)]
 struct HeldClient {
-    /// For each of them, in order: the group, and where in all of the client's output
-    /// it begins.
-    waits: VecDeque<(u64, u64)>,
+    first: Option<Wait>,
+    /// Those behind the first, which mostly is the only one.
+    more: VecDeque<Wait>,
+}
+
+/// A reply that waits, and what follows it.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// The group.
+    seq: u64,
+    /// Where in all of the client's output the reply begins.
+    begin: u64,
+}
+
+impl HeldClient {
+    fn last(&self) -> Option<Wait> {
+        self.more.back().copied().or(self.first)
+    }
+
+    fn push(&mut self, wait: Wait) {
+        match self.first {
+            None => self.first = Some(wait),
+            Some(_) => self.more.push_back(wait),
+        }
+    }
 }
 
 impl HeldReplies {
     /// From `begin` on, in all of its output, a client's replies wait for a group.
     fn wait(&mut self, key: ClientKey, seq: u64, begin: u64) {
-        let held = self.by_client.entry(key).or_insert(HeldClient { waits: VecDeque::new() });
+        if self.by_client.len() <= key {
+            self.by_client.resize_with(key + 1, HeldClient::default);
+        }
+        let held = &mut self.by_client[key];
+        self.clients += usize::from(held.first.is_none());
         // What waits for as much already holds this back as well.
-        if held.waits.back().is_none_or(|(last, _)| *last < seq) {
-            held.waits.push_back((seq, begin));
+        if held.last().is_none_or(|last| last.seq < seq) {
+            held.push(Wait { seq, begin });
             self.by_seq.entry(seq).or_default().push(key);
         }
     }
@@ -47,12 +79,14 @@ impl HeldReplies {
             && *entry.key() <= durable_seq
         {
             for key in entry.remove() {
-                let Some(held) = self.by_client.get_mut(&key) else { continue };
-                while held.waits.front().is_some_and(|(seq, _)| *seq <= durable_seq) {
-                    held.waits.pop_front();
+                // Who has left has none.
+                let held = self.by_client.get_mut(key).filter(|held| held.first.is_some());
+                let Some(held) = held else { continue };
+                while held.first.is_some_and(|wait| wait.seq <= durable_seq) {
+                    held.first = held.more.pop_front();
                 }
-                if held.waits.is_empty() {
-                    self.by_client.remove(&key);
+                if held.first.is_none() {
+                    self.let_go(key);
                 }
                 self.released.push(key);
             }
@@ -61,8 +95,17 @@ impl HeldReplies {
 
     /// A client has gone.
     pub(super) fn forget(&mut self, key: ClientKey) {
-        if !self.by_client.is_empty() {
-            self.by_client.remove(&key);
+        if self.by_client.get(key).is_some_and(|held| held.first.is_some()) {
+            self.let_go(key);
+        }
+    }
+
+    fn let_go(&mut self, key: ClientKey) {
+        self.by_client[key] = HeldClient::default();
+        self.clients -= 1;
+        if self.clients == 0 && self.by_seq.is_empty() {
+            self.by_client.truncate(KEPT_MAX);
+            self.by_client.shrink_to(KEPT_MAX);
         }
     }
 
@@ -77,18 +120,15 @@ impl HeldReplies {
 
     /// Whether any replies wait.
     pub(super) fn is_empty(&self) -> bool {
-        self.by_client.is_empty()
+        self.clients == 0
     }
 
     /// How many bytes of a client's output, of which `sent` have been sent in all, may
     /// be sent.
     #[inline]
     pub(super) fn open_bytes(&self, key: ClientKey, sent: u64) -> usize {
-        if self.by_client.is_empty() {
-            return usize::MAX;
-        }
-        let front = self.by_client.get(&key).and_then(|held| held.waits.front());
-        front.map_or(usize::MAX, |(_, begin)| begin.saturating_sub(sent) as usize)
+        let first = self.by_client.get(key).and_then(|held| held.first);
+        first.map_or(usize::MAX, |wait| wait.begin.saturating_sub(sent) as usize)
     }
 }
 
@@ -96,11 +136,10 @@ impl Engine {
     /// Holds back the reply to a command that has been run, if what it says is not
     /// durable. `changes` had been counted before the command, and its reply begins at
     /// `begin` of all of the client's output.
-    #[cold]
     pub(super) fn hold_reply(
         &mut self,
         key: ClientKey,
-        command: Option<&'static Command>,
+        command: Option<&Command>,
         args: Args<'_>,
         changes: u64,
         begin: u64,

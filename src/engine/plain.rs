@@ -20,7 +20,6 @@ impl Engine {
         let is_looked_at = self.server.pause.is_some()
             || !self.clients.monitors().is_empty()
             || self.clients.is_tracking()
-            || self.holds_replies()
             || commands::times_each(&self.config);
         if is_looked_at || !client.is_plain() || !self.is_trusted(client) {
             return None;
@@ -82,6 +81,7 @@ impl Engine {
         out: &mut OutBuffer,
     ) -> bool {
         self.clients[key].count_command(command.id);
+        let (mark, changes) = (out.len(), self.keyspace.stats().changes);
         let mut context = self.context(key, plain, known, Wake::First, out);
         commands::call_brief(&mut context, command, args);
         let has_overflowed = context.reply.has_overflowed();
@@ -89,6 +89,10 @@ impl Engine {
             self.close_overflowed(key, plain.reply_bytes_max);
         }
         self.settle();
+        if plain.holds_replies {
+            let begin = self.clients[key].output_bytes + mark as u64;
+            self.hold_reply(key, Some(command), args, changes, begin);
+        }
         !has_overflowed && !self.has_to_serve()
     }
 }

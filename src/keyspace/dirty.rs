@@ -8,6 +8,7 @@
 //! state. A key that a thousand commands have changed in a row is noted once.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::mem;
 use std::ops::Range;
 
@@ -111,21 +112,36 @@ pub(crate) struct Dirty {
 
 /// Which keys have changed so that the change is not durable yet, for readers who must
 /// not see what may be lost.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pending {
     /// The number of the group that is next to be sealed.
     next_seq: u64,
+    /// Unknown to clients, who choose the names that are hashed.
+    seed: u64,
     /// The last group in which a key has changed, by the hash of its name.
-    by_hash: HashMap<u64, u64>,
+    by_hash: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
     /// The same in the order of the groups.
     order: VecDeque<(u64, u64)>,
     /// The last group in which whole databases have changed.
     upheaval_seq: u64,
 }
 
-fn hash(db: usize, name: &[u8]) -> u64 {
-    // Two keys with one hash let a reader wait in vain, and no more.
-    xxh3_64_with_seed(name, db as u64)
+/// Takes what is a hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = self.0 << 8 | u64::from(byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Dirty {
@@ -244,9 +260,7 @@ impl Dirty {
         }
         // Of what has changed before this was wanted nobody knows the keys.
         let unknown_seq = next_seq - u64::from(self.is_empty());
-        let pending = self.pending.get_or_insert_with(|| {
-            Box::new(Pending { upheaval_seq: unknown_seq, ..Pending::default() })
-        });
+        let pending = self.pending.get_or_insert_with(|| Box::new(Pending::new(unknown_seq)));
         pending.next_seq = next_seq;
     }
 
@@ -258,7 +272,7 @@ impl Dirty {
     /// The last group that has changed a key, if that may not be durable.
     pub(crate) fn pending_seq(&self, db: usize, name: &[u8]) -> Option<u64> {
         let pending = self.pending.as_deref()?;
-        let own = pending.by_hash.get(&hash(db, name)).copied();
+        let own = pending.by_hash.get(&pending.hash(db, name)).copied();
         own.max((pending.upheaval_seq > 0).then_some(pending.upheaval_seq))
     }
 
@@ -321,8 +335,23 @@ impl Dirty {
 }
 
 impl Pending {
+    fn new(upheaval_seq: u64) -> Pending {
+        Pending {
+            next_seq: 0,
+            seed: RandomState::new().build_hasher().finish(),
+            by_hash: HashMap::default(),
+            order: VecDeque::new(),
+            upheaval_seq,
+        }
+    }
+
+    /// Two keys with one hash let a reader wait in vain, and no more.
+    fn hash(&self, db: usize, name: &[u8]) -> u64 {
+        xxh3_64_with_seed(name, self.seed.wrapping_add(db as u64))
+    }
+
     fn note(&mut self, db: usize, name: &[u8]) {
-        let hash = hash(db, name);
+        let hash = self.hash(db, name);
         if self.by_hash.insert(hash, self.next_seq) != Some(self.next_seq) {
             self.order.push_back((self.next_seq, hash));
         }
