@@ -244,15 +244,27 @@ pub(crate) fn call_brief(context: &mut Context<'_>, command: &Command, args: Arg
     let is_small = context.reply.len() - running.mark <= BRIEF_BYTES_MAX;
     let has_happened = context.db.keyspace().has_happened();
     let is_done = matches!(result, Ok(Outcome::Done));
-    if is_done && is_small && !has_happened && !running.is_alone {
+    let is_timed_here = running.is_alone && running.begun_ns.is_some();
+    if is_done && is_small && !has_happened && !is_timed_here {
         // It owns nothing, which would be looked up again.
         std::mem::forget(result);
         context.server.stats.commands += 1;
         context.server.commands[command.id].calls += 1;
-        context.server.extend_run(command.id);
+        if running.is_alone {
+            count_untimed(context, command);
+        } else {
+            context.server.extend_run(command.id);
+        }
     } else {
         end_call(context, command, args, running, result);
     }
+}
+
+/// Not inlined: it would cost those that come together more than it spares these.
+#[inline(never)]
+fn count_untimed(context: &mut Context<'_>, command: &Command) {
+    let time_ns = context.server.untimed_ns(command.id);
+    count_time(context, command, time_ns);
 }
 
 #[inline]

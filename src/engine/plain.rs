@@ -81,7 +81,7 @@ impl Engine {
         out: &mut OutBuffer,
     ) -> bool {
         self.clients[key].count_command(command.id);
-        let (mark, changes) = (out.len(), self.keyspace.stats().changes);
+        let before = plain.holds_replies.then(|| (out.len(), self.keyspace.stats().changes));
         let mut context = self.context(key, plain, known, Wake::First, out);
         commands::call_brief(&mut context, command, args);
         let has_overflowed = context.reply.has_overflowed();
@@ -89,7 +89,7 @@ impl Engine {
             self.close_overflowed(key, plain.reply_bytes_max);
         }
         self.settle();
-        if plain.holds_replies {
+        if let Some((mark, changes)) = before {
             let begin = self.clients[key].output_bytes + mark as u64;
             self.hold_reply(key, Some(command), args, changes, begin);
         }
