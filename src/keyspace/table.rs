@@ -22,7 +22,7 @@ use crate::prefetch::prefetch;
 use directory::Directory;
 pub(crate) use dismantle::Dismantle;
 use link::Link;
-use segment::{Segment, Size, Slot};
+use segment::{Segment, Size, Slot, Taken};
 use spill::Spill;
 
 mod directory;
@@ -454,9 +454,10 @@ impl Table {
     /// that size, or large if they need it.
     fn build(&mut self, depth: u32, entries: &[(u64, Slot)], size: Size) -> Link {
         let mut segment = Segment::new(size);
+        let mut taken: Taken = [0; Size::Large.buckets()];
         for &(hash, slot) in entries {
             let home = link::home(hash, depth, size);
-            if segment.place(home, slot) {
+            if segment.place_next(home, slot, &mut taken) {
                 continue;
             }
             if size == Size::Small {
