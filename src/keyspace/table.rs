@@ -1,28 +1,31 @@
 //! The hash table of the keyspace, which never rehashes as a whole.
 //!
-//! Extendible hashing: a directory, indexed by the top bits of a hash, points
+//! Extendible hashing: a [`Directory`], indexed by the top bits of a hash, points
 //! to segments of 39 or 55 buckets. A small segment that is full becomes a large
 //! one; a large one splits alone, into two small ones that are one bit deeper. Two
-//! that have become nearly empty merge again. A lookup reads one word of the
-//! directory, one cache line of slots and the entry.
+//! that have become nearly empty merge again. A lookup reads one word of the directory
+//! (behind one of its root, which stays in the cache), one cache line of slots and
+//! the entry.
 //!
 //! What an operation costs at most: growing, splitting and merging read the keys
-//! of one segment, or of two that are nearly empty: 350, more or less. When the directory
-//! doubles or halves, its pointers are copied, which is one for about every 150
-//! keys: half a megabyte at ten million keys, and it happens once in so many
-//! inserts that it never shows. Nothing else grows with the table.
+//! of one segment, or of two that are nearly empty: 350, more or less, in ten
+//! microseconds. The directory grows and shrinks in parts of 16 KB. Nothing else grows
+//! with the table but the directory's root, which has one entry for about every
+//! 100,000 keys.
 
 use std::fmt;
 use std::mem::{self, ManuallyDrop};
-use std::ops::{Deref, DerefMut, Range, RangeInclusive};
+use std::ops::{Deref, DerefMut, RangeInclusive};
 
 use super::entry::{Entry, EntryRef};
 use crate::prefetch::prefetch;
+use directory::Directory;
 pub(crate) use dismantle::Dismantle;
 use link::Link;
-use segment::{Segment, Size, Slot};
+use segment::{Segment, Size, Slot, Taken};
 use spill::Spill;
 
+mod directory;
 mod dismantle;
 mod link;
 mod segment;
@@ -43,8 +46,8 @@ const MERGE_ENTRIES_MAX: usize = Size::Small.slots() / 2;
 /// be full soon.
 const SMALL_ENTRIES_MAX: usize = Size::Small.slots() * 7 / 8;
 
-/// How sparse the directory may become by doubling. With a good hash it has
-/// two to eight links a segment; more means keys that share their hashes' top
+/// How sparse the directory may become by growing. With a good hash it has
+/// one to eight links a segment; more means keys that share their hashes' top
 /// bits, which deeper segments would not separate at any reasonable price.
 const LINKS_PER_SEGMENT_MAX: usize = 16;
 /// A directory up to this length may be as sparse as it likes.
@@ -58,9 +61,8 @@ const RANDOM_ATTEMPTS_MAX: usize = 128;
 
 /// All entries of one database, by key.
 pub(crate) struct Table {
-    /// Either empty, before the first insert, or `1 << depth` links.
-    directory: Vec<Link>,
-    depth: u32,
+    /// Empty before the first insert.
+    directory: Directory,
     len: usize,
     deadlines: usize,
     /// How many segments there are of each depth.
@@ -87,8 +89,7 @@ impl Table {
     /// clients cannot guess, as they choose the keys.
     pub(crate) fn new(seed: u64) -> Table {
         Table {
-            directory: Vec::new(),
-            depth: 0,
+            directory: Directory::default(),
             len: 0,
             deadlines: 0,
             segments: [0; DEPTH_MAX as usize + 1],
@@ -117,7 +118,7 @@ impl Table {
 
     /// What directory and segments take, in bytes; entries come on top.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.directory.capacity() * size_of::<Link>() + self.segment_bytes
+        self.directory.memory_bytes() + self.segment_bytes
     }
 
     /// The hash by which a key is found here.
@@ -133,8 +134,10 @@ impl Table {
     /// Hints to the processor that a key of this hash will be looked up.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if let Some((segment, home)) = self.home(hash) {
-            prefetch(segment.address(home), 1);
+        if let Some(link) = self.directory.get(hash) {
+            // SAFETY: the segment is the table's, which is borrowed.
+            let segment = unsafe { &*link.as_ptr() };
+            prefetch(segment.address(link.home(hash)), 1);
         }
     }
 
@@ -142,16 +145,20 @@ impl Table {
     /// reads the slots, so they should have been prefetched for a while.
     #[inline]
     pub(crate) fn prefetch_entry(&self, hash: u64) {
-        if let Some((segment, home)) = self.home(hash) {
-            segment.prefetch_entries(hash, home);
+        if let Some(link) = self.directory.get(hash) {
+            // SAFETY: as above.
+            let segment = unsafe { &*link.as_ptr() };
+            segment.prefetch_entries(hash, link.home(hash));
         }
     }
 
     /// The entry of a key.
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
-        let (segment, home) = self.home(hash)?;
-        let Some(place) = segment.find(hash, home, key) else {
+        let link = self.directory.get(hash)?;
+        // SAFETY: the segment is the table's, which is borrowed.
+        let segment = unsafe { &*link.as_ptr() };
+        let Some(place) = segment.find(hash, link.home(hash), key) else {
             return self.spill.find(hash, key);
         };
         // SAFETY: the slot stands in a segment of this table, which stays
@@ -162,7 +169,7 @@ impl Table {
     /// The entry of a key, to be changed.
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_>> {
-        let link = self.link(hash)?;
+        let link = self.directory.get(hash)?;
         // SAFETY: the segment is the table's, which is borrowed exclusively.
         let segment = unsafe { &mut *link.as_ptr() };
         let slot = match segment.find(hash, link.home(hash), key) {
@@ -189,7 +196,7 @@ impl Table {
         debug_assert!(self.find(hash, entry.key()).is_none());
         if self.directory.is_empty() {
             let first = self.build(0, &[], Size::Small);
-            self.directory.push(first);
+            self.directory.begin(first);
         }
         self.len += 1;
         self.deadlines += usize::from(entry.has_deadline());
@@ -197,7 +204,7 @@ impl Table {
         // Each round makes the segment of this hash larger or one deeper: at
         // most `2 * DEPTH_MAX` of them.
         loop {
-            let link = self.directory[self.index(hash)];
+            let link = self.directory.link(hash);
             let home = link.home(hash);
             // SAFETY: the segment is the table's, which is borrowed
             // exclusively; it is freed only after this borrow.
@@ -207,7 +214,7 @@ impl Table {
             }
             if link.size() == Size::Small {
                 self.resize(hash, Size::Large);
-            } else if self.may_split(link.depth()) {
+            } else if self.may_split(link.depth(), hash) {
                 self.split(hash);
             } else {
                 segment.mark_spilled(home);
@@ -219,7 +226,7 @@ impl Table {
 
     /// Takes out the entry of a key.
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let link = self.link(hash)?;
+        let link = self.directory.get(hash)?;
         let home = link.home(hash);
         // SAFETY: the segment is the table's, which is borrowed exclusively.
         let segment = unsafe { &mut *link.as_ptr() };
@@ -252,7 +259,7 @@ impl Table {
     ) -> Option<u64> {
         // One bucket is all, since it is chosen by no more than these bits.
         let hash = u64::from(hash_prefix) << 32;
-        let link = self.link(hash)?;
+        let link = self.directory.get(hash)?;
         let home = link.home(hash);
         if self.has_spilled(link, hash) {
             return self.remove_due_one_by_one(link.bucket_hashes(hash), now_ms, due);
@@ -341,7 +348,7 @@ impl Table {
     /// Visits the entries of one home bucket from `position` on, and gives the
     /// bucket's last hash.
     fn walk_bucket(&self, position: u64, visit: &mut dyn FnMut(u64, &Entry)) -> Option<u64> {
-        let link = self.link(position)?;
+        let link = self.directory.get(position)?;
         // SAFETY: the segment is the table's, which is borrowed.
         let segment = unsafe { &*link.as_ptr() };
         for place in segment.places(link.home(position)) {
@@ -375,13 +382,13 @@ impl Table {
             // SAFETY: the slot stands in this table, borrowed for the result.
             return unsafe { slot.entry() };
         }
-        // A link is chosen, its segment taken with a chance that makes up for
-        // the number of its links, and a slot of as many as there may be. So
-        // every entry has the same chance of being the one.
+        // A segment is chosen by a hash, taken with a chance that makes up for the number
+        // of its hashes, and a slot of as many as there may be. So every entry has the
+        // same chance of being the one.
+        let deepest = self.depth();
         for _ in 0..RANDOM_ATTEMPTS_MAX {
-            let link = self.directory[random.usize(0..self.directory.len())];
-            let links = 1 << (self.depth - link.depth());
-            if random.usize(0..links) != 0 {
+            let link = self.directory.get(random.u64(..))?;
+            if random.usize(0..1 << (deepest - link.depth())) != 0 {
                 continue;
             }
             // SAFETY: the segment is the table's, which is borrowed.
@@ -392,23 +399,22 @@ impl Table {
                 return Some(entry);
             }
         }
-        let mut index = random.usize(0..self.directory.len());
-        for _ in 0..self.directory.len() {
+        let mut hash = random.u64(..);
+        for _ in 0..self.segment_count() {
+            let link = self.directory.get(hash)?;
             // SAFETY: as above.
-            let segment = unsafe { &*self.directory[index].as_ptr() };
+            let segment = unsafe { &*link.as_ptr() };
             if let Some(entry) = pick(segment, random) {
                 return Some(entry);
             }
-            index = (index + 1) % self.directory.len();
+            hash = link.hashes(hash).end().wrapping_add(1);
         }
         None
     }
 
     /// Empties the table at once; what was in it is for the caller to free.
     pub(crate) fn clear(&mut self) -> Dismantle {
-        let (directory, spill) = (mem::take(&mut self.directory), mem::take(&mut self.spill));
-        let dismantle = Dismantle::new(directory, self.depth, spill);
-        self.depth = 0;
+        let dismantle = Dismantle::new(self.directory.take(), mem::take(&mut self.spill));
         self.len = 0;
         self.deadlines = 0;
         self.segments = [0; DEPTH_MAX as usize + 1];
@@ -421,34 +427,21 @@ impl Table {
         self.clear()
     }
 
-    /// The directory's index for a hash. Two shifts, since the number of bits
-    /// may be 0, and a shift by 64 is none.
-    #[inline]
-    fn index(&self, hash: u64) -> usize {
-        ((hash >> 1) >> (u64::BITS - 1 - self.depth)) as usize
-    }
-
-    #[inline]
-    fn link(&self, hash: u64) -> Option<Link> {
-        self.directory.get(self.index(hash)).copied()
-    }
-
-    /// The segment and home bucket of a hash.
-    #[inline]
-    fn home(&self, hash: u64) -> Option<(&Segment, usize)> {
-        let link = self.link(hash)?;
-        // SAFETY: the segment is the table's, which is borrowed.
-        Some((unsafe { &*link.as_ptr() }, link.home(hash)))
-    }
-
     fn segment_count(&self) -> usize {
         self.segments.iter().map(|&count| count as usize).sum()
     }
 
-    fn may_split(&self, depth: u32) -> bool {
-        let links = self.directory.len() * 2;
-        let sparse = links > LINKS_ALWAYS + LINKS_PER_SEGMENT_MAX * self.segment_count();
-        depth < DEPTH_MAX && (depth < self.depth || !sparse)
+    /// How deep the deepest segment is.
+    fn depth(&self) -> u32 {
+        self.segments.iter().rposition(|&count| count > 0).unwrap_or(0) as u32
+    }
+
+    fn may_split(&self, depth: u32, hash: u64) -> bool {
+        let is_sparse = || {
+            let links = self.directory.len_deepened(hash);
+            links > LINKS_ALWAYS + LINKS_PER_SEGMENT_MAX * self.segment_count()
+        };
+        depth < DEPTH_MAX && (depth < self.directory.depth(hash) || !is_sparse())
     }
 
     /// Whether an entry of this hash's home bucket has been spilled.
@@ -461,9 +454,10 @@ impl Table {
     /// that size, or large if they need it.
     fn build(&mut self, depth: u32, entries: &[(u64, Slot)], size: Size) -> Link {
         let mut segment = Segment::new(size);
+        let mut taken: Taken = [0; Size::Large.buckets()];
         for &(hash, slot) in entries {
             let home = link::home(hash, depth, size);
-            if segment.place(home, slot) {
+            if segment.place_next(home, slot, &mut taken) {
                 continue;
             }
             if size == Size::Small {
@@ -492,37 +486,33 @@ impl Table {
 
     /// Replaces the segment of this hash by one of another size.
     fn resize(&mut self, hash: u64, size: Size) {
-        let link = self.directory[self.index(hash)];
+        let link = self.directory.link(hash);
         let mut entries = Vec::with_capacity(Size::Large.slots());
         self.take_apart(link, hash, &mut entries);
-        let links = self.links(hash, link.depth());
         let resized = self.build(link.depth(), &entries, size);
-        self.directory[links].fill(resized);
+        self.directory.set(hash, resized);
     }
 
     /// Replaces the segment of this hash by its two halves.
     fn split(&mut self, hash: u64) {
-        let link = self.directory[self.index(hash)];
+        let link = self.directory.link(hash);
         let depth = link.depth();
-        if depth == self.depth {
-            let doubled = self.directory.iter().flat_map(|&link| [link, link]);
-            self.directory = doubled.collect();
-            self.depth += 1;
+        if depth == self.directory.depth(hash) {
+            self.directory.deepen(hash);
         }
         let mut entries = Vec::with_capacity(Size::Large.slots());
         self.take_apart(link, hash, &mut entries);
-        let high_from = *link.hashes(hash).start() | (1 << (u64::BITS - 1) >> depth);
+        let low_from = *link.hashes(hash).start();
+        let high_from = low_from | (1 << (u64::BITS - 1) >> depth);
         let mut low = Vec::with_capacity(entries.len());
         let mut high = Vec::with_capacity(entries.len());
         for entry in entries {
             if entry.0 < high_from { low.push(entry) } else { high.push(entry) }
         }
-        let links = self.links(hash, depth);
-        let middle = links.start.midpoint(links.end);
         let low = self.build(depth + 1, &low, size_for(low.len()));
         let high = self.build(depth + 1, &high, size_for(high.len()));
-        self.directory[links.start..middle].fill(low);
-        self.directory[middle..links.end].fill(high);
+        self.directory.set(low_from, low);
+        self.directory.set(high_from, high);
     }
 
     /// Merges the segment of this hash with its neighbour, and that with its
@@ -535,39 +525,38 @@ impl Table {
     /// an empty table is one small segment.
     fn merge(&mut self, hash: u64) {
         loop {
-            let link = self.directory[self.index(hash)];
+            let link = self.directory.link(hash);
             let entries = self.entries(link, hash);
             if entries > MERGE_ENTRIES_MAX {
                 break;
             }
-            let Some(parent) = self.mergeable(link, hash, entries) else {
+            if !self.may_merge(link, hash, entries) {
                 if link.size() == Size::Large {
                     self.resize(hash, Size::Small);
                 }
                 break;
-            };
-            let (low, high) = (self.directory[parent.start], self.directory[parent.end - 1]);
+            }
             let depth = link.depth() - 1;
-            let hashes = low.hashes(hash);
             let middle = 1 << (u64::BITS - 1) >> depth;
+            let (low_hash, high_hash) = (hash & !middle, hash | middle);
+            let (low, high) = (self.directory.link(low_hash), self.directory.link(high_hash));
             let mut entries = Vec::with_capacity(Size::Small.slots());
-            self.take_apart(low, hashes.start() & !middle, &mut entries);
-            self.take_apart(high, hashes.start() | middle, &mut entries);
+            self.take_apart(low, low_hash, &mut entries);
+            self.take_apart(high, high_hash, &mut entries);
             let merged = self.build(depth, &entries, Size::Small);
-            self.directory[parent].fill(merged);
+            self.directory.join(hash, depth);
+            self.directory.set(hash, merged);
+            self.directory.shrink(hash);
         }
-        self.shrink_directory();
     }
 
-    /// The links of a segment with `entries` entries and of its neighbour, if
-    /// there is one and the two may merge.
-    fn mergeable(&self, link: Link, hash: u64, entries: usize) -> Option<Range<usize>> {
-        let depth = link.depth().checked_sub(1)?;
+    /// Whether a segment with `entries` entries has a neighbour with which it may merge.
+    fn may_merge(&self, link: Link, hash: u64, entries: usize) -> bool {
+        let Some(depth) = link.depth().checked_sub(1) else { return false };
         let neighbour_hash = hash ^ (1 << (u64::BITS - 1) >> depth);
-        let neighbour = self.link(neighbour_hash)?;
-        let fits = neighbour.depth() == link.depth()
-            && entries + self.entries(neighbour, neighbour_hash) <= MERGE_ENTRIES_MAX;
-        fits.then(|| self.links(hash, depth))
+        let neighbour = self.directory.link(neighbour_hash);
+        neighbour.depth() == link.depth()
+            && entries + self.entries(neighbour, neighbour_hash) <= MERGE_ENTRIES_MAX
     }
 
     /// The number of a segment's entries, counted no further than it takes to see
@@ -577,26 +566,6 @@ impl Table {
         let placed = unsafe { &*link.as_ptr() }.entries(MERGE_ENTRIES_MAX + 1);
         let spilled = self.spill.within(link.hashes(hash));
         placed + spilled.take(MERGE_ENTRIES_MAX + 1).count()
-    }
-
-    /// Halves the directory while even the half would have two links for each
-    /// segment. One level is kept in reserve, so that a segment that splits
-    /// and merges again does not double and halve the directory each time.
-    fn shrink_directory(&mut self) {
-        while self.depth > 1
-            && self.segments[self.depth as usize] == 0
-            && self.segments[self.depth as usize - 1] == 0
-        {
-            self.directory = self.directory.iter().copied().step_by(2).collect();
-            self.depth -= 1;
-        }
-    }
-
-    /// The directory's row of links for the top `depth` bits of a hash.
-    fn links(&self, hash: u64, depth: u32) -> Range<usize> {
-        let span = 1 << (self.depth - depth);
-        let start = self.index(hash) & !(span - 1);
-        start..start + span
     }
 }
 
@@ -642,7 +611,7 @@ impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
             .field("len", &self.len)
-            .field("depth", &self.depth)
+            .field("depth", &self.depth())
             .field("segments", &self.segment_count())
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! Freeing a whole table, a little at a time.
 
+use super::directory::Parts;
 use super::link::Link;
 use super::spill::Spill;
 use crate::keyspace::entry::Discard;
@@ -10,9 +11,12 @@ use crate::keyspace::entry::Discard;
 /// [`Dismantle::step`] between other work. Dropping it frees the rest at once.
 #[derive(Debug)]
 pub(crate) struct Dismantle {
-    directory: Vec<Link>,
+    parts: Parts,
+    /// The part of the directory that it is at.
+    links: Box<[Link]>,
+    /// How many bits of a hash tell these links apart.
     depth: u32,
-    /// The directory's first link to a segment that still exists.
+    /// The first of them to a segment that still exists.
     index: usize,
     /// The first bucket of that segment that may hold entries.
     bucket: usize,
@@ -20,20 +24,17 @@ pub(crate) struct Dismantle {
 }
 
 impl Dismantle {
-    /// Takes ownership of all segments, each linked to from as many places as
+    /// Takes ownership of all segments, each linked to from as many places of one part as
     /// its depth says, in one row.
-    pub(super) fn new(directory: Vec<Link>, depth: u32, spill: Spill) -> Dismantle {
-        Dismantle { directory, depth, index: 0, bucket: 0, spill }
+    pub(super) fn new(parts: Parts, spill: Spill) -> Dismantle {
+        Dismantle { parts, links: Box::default(), depth: 0, index: 0, bucket: 0, spill }
     }
 
     /// Frees entries of about `budget` in cost, and takes from it what they
     /// were; true if there is more to free. Large values go to `discard`. Anything
     /// that is freed costs at least one, so a row of small tables is bounded as well.
-    ///
-    /// The directory goes in one piece at the end, since freeing plain memory
-    /// costs next to nothing.
     pub(crate) fn step(&mut self, budget: &mut usize, discard: Discard) -> bool {
-        while let Some(link) = self.directory.get(self.index) {
+        while let Some(link) = self.next_link() {
             if *budget == 0 {
                 return true;
             }
@@ -65,9 +66,16 @@ impl Dismantle {
             });
             *budget = budget.saturating_sub(cost);
         }
-        self.directory = Vec::new();
-        self.index = 0;
         false
+    }
+
+    /// The link to go on with. A part that is done with is freed here.
+    fn next_link(&mut self) -> Option<Link> {
+        if self.index == self.links.len() {
+            self.index = 0;
+            (self.links, self.depth) = self.parts.next().unwrap_or_default();
+        }
+        self.links.get(self.index).copied()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A word of the directory.
 
+use std::hint::assert_unchecked;
 use std::ops::RangeInclusive;
 use std::ptr::{self, NonNull};
 
@@ -9,8 +10,8 @@ use super::segment::{Bucket, Segment, Size};
 /// A pointer to a segment, with the segment's depth and size in the low bits, so
 /// that a lookup finds the home bucket without reading anything else.
 ///
-/// The table owns the segment, though the directory has `1 << (depth of the
-/// directory - depth of the segment)` copies of its link, in one row.
+/// The table owns the segment, though the directory has copies of its link, in one row:
+/// one for each value of the bits by which the directory is deeper there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link(NonNull<Bucket>);
 
@@ -89,5 +90,8 @@ impl Link {
 #[inline]
 pub(super) fn home(hash: u64, depth: u32, size: Size) -> usize {
     let within = ((hash >> 32) as u32) << depth;
-    ((u64::from(within) * size.buckets() as u64) >> 32) as usize
+    let home = ((u64::from(within) * size.buckets() as u64) >> 32) as usize;
+    // SAFETY: the factor of the number of buckets is less than `1 << 32`.
+    unsafe { assert_unchecked(home < size.buckets()) };
+    home
 }

@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::keyspace::entry::{Discard, Entry, EntryRef};
+use crate::prefetch::prefetch;
 
 pub(super) const SLOTS: usize = 8;
 /// How many buckets an entry may stand in: its home and those behind it.
@@ -10,6 +11,9 @@ pub(super) const REACH: usize = 4;
 
 /// How many buckets ahead the entries are fetched where all of them are read.
 const AHEAD: usize = 2;
+
+/// The same where no more is read than the keys.
+const KEYS_AHEAD: usize = 3;
 
 /// The low bits of a slot are the entry's address, on a system of 64 bits.
 const ADDRESS_BITS: u32 = 48;
@@ -80,6 +84,9 @@ impl Size {
         self.buckets() * SLOTS
     }
 }
+
+/// How many slots of each bucket are taken, in a segment that is being filled.
+pub(super) type Taken = [u8; Size::Large.buckets()];
 
 /// Where in a segment an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +209,15 @@ impl Bucket {
             if let Some(entry) = unsafe { slot.entry() } {
                 entry.prefetch();
             }
+        }
+    }
+
+    /// Hints to the processor that all keys will be read: the first line of each entry,
+    /// which holds a short key or nearly all of it. More lines than that wait for each
+    /// other.
+    fn prefetch_keys(&self) {
+        for raw in self.slots.iter().filter_map(|slot| slot.raw()) {
+            prefetch(raw.as_ptr(), 1);
         }
     }
 
@@ -352,6 +368,25 @@ impl Segment {
         false
     }
 
+    /// The same for a segment that is being filled and out of which nothing has been taken:
+    /// `taken` says where the free slots begin, so that none has to be looked at.
+    #[inline]
+    pub(super) fn place_next(&mut self, home: usize, slot: Slot, taken: &mut Taken) -> bool {
+        for displacement in 0..REACH {
+            let bucket = self.behind(home, displacement);
+            let free = usize::from(taken[bucket]);
+            if free < SLOTS {
+                taken[bucket] += 1;
+                self.buckets[bucket].put(free, slot.displaced(displacement));
+                if displacement != 0 {
+                    self.buckets[home].set_overflowed(true);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
     /// Notes that an entry of this home bucket has been spilled.
     pub(super) fn mark_spilled(&mut self, home: usize) {
         self.buckets[home].set_overflowed(true);
@@ -418,12 +453,12 @@ impl Segment {
     /// Appends all slots, each with its key's hash.
     pub(super) fn rehash(&self, hash: impl Fn(&[u8]) -> u64, slots: &mut Vec<(u64, Slot)>) {
         // Each key is likely a cache miss: some of them are always under way.
-        for bucket in self.buckets.iter().take(AHEAD) {
-            bucket.prefetch_entries();
+        for bucket in self.buckets.iter().take(KEYS_AHEAD) {
+            bucket.prefetch_keys();
         }
         for (index, bucket) in self.buckets.iter().enumerate() {
-            if let Some(ahead) = self.buckets.get(index + AHEAD) {
-                ahead.prefetch_entries();
+            if let Some(ahead) = self.buckets.get(index + KEYS_AHEAD) {
+                ahead.prefetch_keys();
             }
             for slot in &bucket.slots {
                 // SAFETY: the slot stands in this segment, borrowed meanwhile.

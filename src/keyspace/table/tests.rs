@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::directory::LINKS_MAX;
 use super::*;
 use crate::keyspace::entry::{NewValue, Value};
 
@@ -44,17 +45,11 @@ impl Table {
 
     /// Checks all that the table relies on about itself.
     fn check(&self) {
-        let mut index = 0;
         let (mut len, mut deadlines, mut segments, mut segment_bytes) = (0, 0, 0, 0);
         let mut depths = [0; DEPTH_MAX as usize + 1];
-        while index < self.directory.len() {
-            let link = self.directory[index];
+        for (first, link) in self.directory.check() {
             let depth = link.depth();
-            let span = 1 << (self.depth - depth);
-            assert_eq!(index % span, 0);
-            for copy in &self.directory[index..index + span] {
-                assert_eq!((copy.as_ptr(), copy.depth()), (link.as_ptr(), depth));
-            }
+            assert_eq!(*link.hashes(first).start(), first);
             // SAFETY: the segment is the table's, which is borrowed.
             let segment = unsafe { &*link.as_ptr() };
             let mut entries = 0;
@@ -63,7 +58,7 @@ impl Table {
                 // SAFETY: as above.
                 let entry = unsafe { segment.slot(place).entry() }.expect("occupied");
                 let hash = self.hash(entry.key());
-                assert_eq!(self.index(hash) / span, index / span);
+                assert_eq!(self.directory.link(hash).as_ptr(), link.as_ptr());
                 assert!(link.hashes(hash).contains(&hash));
                 let home = link.home(hash);
                 assert_eq!(segment.find(hash, home, entry.key()), Some(place));
@@ -75,7 +70,6 @@ impl Table {
                 deadlines += usize::from(entry.has_deadline());
                 entries += 1;
             }
-            let first = (index as u64) << (u64::BITS - 1 - self.depth) << 1;
             for (hash, slot) in self.spill.within(link.hashes(first)) {
                 // SAFETY: the slot is the table's, which is borrowed.
                 let entry = unsafe { slot.entry() }.expect("occupied");
@@ -93,7 +87,6 @@ impl Table {
             // The classes of the allocator.
             segment_bytes += if link.size() == Size::Small { 2_560 } else { 3_584 };
             depths[depth as usize] += 1;
-            index += span;
         }
         assert_eq!((self.len, self.deadlines), (len, deadlines));
         assert_eq!((self.segment_count(), self.segments), (segments, depths));
@@ -366,29 +359,87 @@ fn random_entries_are_evenly_chosen() {
     if cfg!(miri) {
         return;
     }
-    let mut table = Table::new(9);
-    let mut random = fastrand::Rng::with_seed(9);
-    assert!(table.random(&mut random).is_none());
-    // A count at which segments of different depths are mixed.
-    let count = 2_000;
-    for number in 0..count {
-        table.put(&key(number), number as i64, None);
+    // The other one has segments, and parts of the directory, of very different depths.
+    let skewed = |key: &[u8]| {
+        let hash = xxhash_rust::xxh3::xxh3_64(key);
+        if hash & 1 == 0 { hash >> 3 } else { hash }
+    };
+    for mut table in [Table::new(9), Table::with_hasher(skewed)] {
+        let mut random = fastrand::Rng::with_seed(9);
+        assert!(table.random(&mut random).is_none());
+        // A count at which segments of different depths are mixed.
+        let count = 2_000;
+        for number in 0..count {
+            table.put(&key(number), number as i64, None);
+        }
+        let mut chosen = vec![0_u32; count];
+        for _ in 0..count * 50 {
+            let entry = table.random(&mut random).expect("not empty");
+            if let Value::Int(number) = entry.string().unwrap() {
+                chosen[number as usize] += 1;
+            }
+        }
+        // Poisson with a mean of 50: its standard deviation is about 7.
+        let squares: f64 = chosen.iter().map(|&times| (f64::from(times) - 50.0).powi(2)).sum();
+        let variance = squares / count as f64;
+        assert!((40.0..60.0).contains(&variance), "{variance}");
+        for number in 1..count {
+            table.take(&key(number));
+        }
+        assert_eq!(table.random(&mut random).expect("one is left").key(), key(0));
     }
-    let mut chosen = vec![0_u32; count];
-    for _ in 0..count * 50 {
-        let entry = table.random(&mut random).expect("not empty");
-        if let Value::Int(number) = entry.string().unwrap() {
-            chosen[number as usize] += 1;
+}
+
+#[test]
+fn an_insert_writes_few_links_however_many_there_are() {
+    if cfg!(miri) {
+        return;
+    }
+    let mut table = Table::new(12);
+    for number in 0..scaled(500_000) {
+        let before = table.directory.written;
+        table.put(&key(number), 0, None);
+        // Two halves of a part, a half of one of these that needs fewer bits, the other one
+        // with another bit; and the links of one segment as it has grown and split.
+        let written = table.directory.written - before;
+        assert!(written <= 5 * LINKS_MAX, "{written} at {number}");
+    }
+    table.check();
+    // Else the bound would be met by the doubling of all links.
+    assert!(table.directory.len() > 20 * LINKS_MAX, "{}", table.directory.len());
+}
+
+#[test]
+fn parts_of_the_directory_come_and_go_with_the_keys() {
+    let even = |key: &[u8]| xxhash_rust::xxh3::xxh3_64(key);
+    // All keys in one part in a thousand of the hashes: the root tells much more apart
+    // there than elsewhere.
+    let clustered = |key: &[u8]| xxhash_rust::xxh3::xxh3_64(key) >> 10;
+    for (seed, hasher) in [even, clustered as fn(&[u8]) -> u64].into_iter().enumerate() {
+        let mut table = Table::with_hasher(hasher);
+        let mut random = fastrand::Rng::with_seed(seed as u64);
+        let mut keys: Vec<_> = (0..scaled(100_000).max(4_000)).map(key).collect();
+        for round in 0..2 {
+            for (number, key) in keys.iter().enumerate() {
+                table.put(key, 0, None);
+                if number.is_multiple_of(keys.len() / 8) {
+                    table.check();
+                }
+            }
+            let (parts, links) = (table.directory.part_count(), table.directory.len());
+            assert!(parts > 3 && links <= 64 + 16 * table.segment_count(), "{parts} {links}");
+            random.shuffle(&mut keys);
+            for (number, key) in keys.iter().enumerate() {
+                assert!(table.take(key), "round {round}");
+                if number.is_multiple_of(keys.len() / 8) {
+                    table.check();
+                }
+            }
+            table.check();
+            // Two parts in the root, which are one of two links.
+            assert_eq!((table.directory.part_count(), table.directory.len()), (1, 4));
         }
     }
-    // Poisson with a mean of 50: its standard deviation is about 7.
-    let squares: f64 = chosen.iter().map(|&times| (f64::from(times) - 50.0).powi(2)).sum();
-    let variance = squares / count as f64;
-    assert!((40.0..60.0).contains(&variance), "{variance}");
-    for number in 1..count {
-        table.take(&key(number));
-    }
-    assert_eq!(table.random(&mut random).expect("one is left").key(), key(0));
 }
 
 #[test]
@@ -486,9 +537,8 @@ fn a_home_bucket_is_a_range_of_hashes_for_either_size() {
 fn a_segment_grows_then_splits_and_becomes_small_again() {
     let mut table = Table::with_hasher(xxhash_rust::xxh3::xxh3_64);
     let sizes = |table: &Table| {
-        let mut links = table.directory.clone();
-        links.dedup_by_key(|link| link.as_ptr());
-        let sizes: Vec<Size> = links.iter().map(|link| link.size()).collect();
+        let links = table.directory.check();
+        let sizes: Vec<Size> = links.iter().map(|(_, link)| link.size()).collect();
         (sizes, table.spilled())
     };
     table.put(&key(0), 0, None);
