@@ -60,9 +60,10 @@
 //!
 //! # How a key is kept
 //!
-//! The table is an extendible hash: a directory of segments of 64 buckets of
-//! one cache line each. A segment that is full is split alone, so no operation
-//! ever touches the whole table. A key's place follows the order of hashes,
+//! The table is an extendible hash: a directory of segments of 39 or 55 buckets of
+//! one cache line each. A segment that is full is split alone, and the directory
+//! itself grows in parts of 16 KB, so no operation ever touches the whole table. A
+//! key's place follows the order of hashes,
 //! which makes SCAN's cursor a position in hash space: it survives splits and
 //! merges, and a key that stays is given exactly once. Deadlines are indexed by
 //! the millisecond with the top 32 bits of the hash and nothing else; firing
