@@ -10,8 +10,10 @@ use super::number::{self, DECIMAL_BYTES_MAX};
 use super::out_buffer::{OutBuffer, SharedPieces};
 
 /// A string from this size on, in bytes, is shared and not copied into the output,
-/// if that can be. One more piece costs a client about as much as copying so much.
-const SHARED_BYTES_MIN: usize = 16 << 10;
+/// if that can be. One more piece costs the system about as much as copying so much does
+/// from memory that is in no cache: of 4 KiB a reply costs 1.2 us shared and 1.7 us
+/// copied, of 2 KiB 1.0 us either way, and 0.74 and 0.66 us where it is in the cache.
+const SHARED_BYTES_MIN: usize = 3 << 10;
 
 /// The version of the protocol that a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
