@@ -361,6 +361,24 @@ fn a_torn_end_is_cut_and_kept_aside() {
 }
 
 #[test]
+fn a_journal_that_may_not_be_on_the_disk_is_rewritten_before_anybody_is_served() {
+    let folder = Folder::new();
+    let server = start(folder.journaling("no"));
+    assert_eq!(Client::loaded(&server).ask("SET a 1"), "+OK");
+    server.shutdown().expect("all is written");
+    let note = folder.0.join("appendonlydir/appendonly.aof.unsynced");
+    fs::write(&note, "").expect("it can be written");
+    assert!(folder.files(".base.").is_empty());
+    let server = start(folder.journaling("always"));
+    assert_eq!(Client::loaded(&server).ask("GET a"), "1");
+    assert_eq!(folder.files(".base.").len(), 1);
+    assert!(!note.exists(), "what it was about is of no use any more");
+    server.shutdown().expect("all is written");
+    let server = start(folder.journaling("always"));
+    assert_eq!(Client::loaded(&server).ask("GET a"), "1");
+}
+
+#[test]
 fn damage_stops_the_start_with_file_and_offset() {
     let folder = Folder::new();
     let server = start(folder.journaling("always"));

@@ -44,6 +44,12 @@ impl Location {
         format!("temp-{name}")
     }
 
+    /// The name of the file that says that a sync has failed of what counts: whoever
+    /// reads the files may see what is not on the disk.
+    fn mark_name(&self) -> String {
+        format!("{}.unsynced", self.file_name)
+    }
+
     pub(super) fn is_temp(&self, name: &str) -> bool {
         name.strip_prefix("temp-").is_some_and(|rest| rest.starts_with(&self.file_name))
     }
@@ -131,6 +137,22 @@ impl<D: Disk> Home<D> {
 
     pub(super) fn sync_dir(&self) -> Result<(), Fault> {
         self.disk.sync_dir(&self.dir).map_err(Fault::of("sync", &self.dir))
+    }
+
+    /// Notes for the next process that the files may show what is not on the disk, and
+    /// answers whether that is there. A disk that fails may not take it.
+    pub(super) fn mark(&self) -> bool {
+        let created = self.disk.create(&self.path(&self.location.mark_name()));
+        created.is_ok() && self.sync_dir().is_ok()
+    }
+
+    /// Takes the note back. If it stays, a start takes longer.
+    pub(super) fn unmark(&self) {
+        let _ = self.disk.remove(&self.path(&self.location.mark_name()));
+    }
+
+    pub(super) fn is_marked(&self) -> Result<bool, Fault> {
+        Ok(self.list()?.contains(&self.location.mark_name()))
     }
 
     /// The names in the directory.

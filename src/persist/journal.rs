@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use super::disk::{Disk, DiskFile, append_all};
 use super::groups::{FileKind, Header, SEAL_BYTES, push_sealed, seal};
 use super::home::{Fault, Home};
+use super::incr::{CurrentFile, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
 use super::queue::Queue;
 use super::snapshot::{Snapshot, SnapshotWriter};
@@ -36,6 +37,8 @@ pub struct Progress {
     pub written_seq: u64,
     /// Number of the last group that is durable, see [`Counted`].
     pub durable_seq: u64,
+    /// Number of the last group that has been synced, whatever counts.
+    pub synced_seq: u64,
     /// Bytes of the base; 0 if there is none.
     pub base_bytes: u64,
     /// Bytes of the files of what happened since the base.
@@ -54,6 +57,15 @@ struct Rewrite {
     base: ManifestFile,
     /// A crash may leave a manifest that lists the base.
     may_be_listed: bool,
+}
+
+/// Groups that had counted when they were written, and are not kept in memory therefore,
+/// were to be synced after all, and that has failed. Nobody knows which of them are on
+/// the disk, but a base shows what they did.
+struct Broken {
+    fault: Fault,
+    /// Groups go to a file behind the one that may have lost some.
+    is_left: bool,
 }
 
 /// An open journal, whose directory is locked as long as it lives.
@@ -86,11 +98,19 @@ pub struct Journal<D: Disk> {
     is_lost: bool,
     /// The file that was given up has been cut to what is durable.
     is_lost_cut: bool,
+    /// Only a new base makes the journal whole: nothing becomes durable before.
+    broken: Option<Broken>,
+    /// A sync has failed of groups that counted when they were written. Those that
+    /// succeed afterwards say nothing of them.
+    is_suspect: bool,
+    /// The next process will know of that from a note.
+    is_marked: bool,
     queue: Queue,
     /// Number of the last group in the queue.
     queued_seq: u64,
     written_seq: u64,
     durable_seq: u64,
+    synced_seq: u64,
     counted: Counted,
     fault: Option<Fault>,
     rewrite: Option<Rewrite>,
@@ -124,13 +144,6 @@ pub(super) struct Found<D: Disk> {
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
-}
-
-/// The file that is written, which is listed.
-pub(super) struct CurrentFile<D: Disk> {
-    pub(super) file: D::File,
-    pub(super) name: String,
-    pub(super) bytes: u64,
 }
 
 impl<D: Disk> Journal<D> {
@@ -176,10 +189,14 @@ impl<D: Disk> Journal<D> {
             is_ragged: false,
             is_lost: false,
             is_lost_cut: false,
+            broken: None,
+            is_suspect: false,
+            is_marked: replaces,
             queue: Queue::default(),
             queued_seq: 0,
             written_seq: 0,
             durable_seq: 0,
+            synced_seq: 0,
             counted: Counted::Synced,
             fault: None,
             rewrite: None,
@@ -198,9 +215,19 @@ impl<D: Disk> Journal<D> {
         Ok(journal)
     }
 
-    /// Chooses when groups count as durable; [`Counted::Synced`] at first.
+    /// Chooses when groups count as durable; [`Counted::Synced`] at first. Groups that
+    /// counted because they were written count again when they have been synced, which
+    /// whoever chooses that should not put off.
     pub fn set_counted(&mut self, counted: Counted) {
         self.counted = counted;
+        if counted == Counted::Written {
+            return;
+        }
+        self.durable_seq = self.durable_seq.min(self.synced_seq);
+        if self.is_suspect && self.broken.is_none() {
+            let error = io::Error::other("an earlier sync has failed");
+            self.break_off(self.file_fault("sync", &error));
+        }
     }
 
     /// How far it is.
@@ -214,6 +241,7 @@ impl<D: Disk> Journal<D> {
         Progress {
             written_seq: self.written_seq,
             durable_seq: self.durable_seq,
+            synced_seq: self.synced_seq,
             base_bytes: listed(true),
             incr_bytes: listed(false) + self.written,
             queued_bytes: self.queue.unwritten_bytes(),
@@ -240,7 +268,8 @@ impl<D: Disk> Journal<D> {
     pub fn append(&mut self, groups: Vec<u8>, ends: Vec<usize>, last_seq: u64) {
         let before = last_seq - ends.len() as u64;
         if self.queued_seq == 0 {
-            (self.queued_seq, self.written_seq, self.durable_seq) = (before, before, before);
+            (self.queued_seq, self.written_seq) = (before, before);
+            (self.durable_seq, self.synced_seq) = (before, before);
         }
         debug_assert_eq!(before, self.queued_seq);
         self.queue.push(groups, ends);
@@ -249,7 +278,11 @@ impl<D: Disk> Journal<D> {
 
     /// Puts everything that is queued into the file. Answers whether all is well.
     pub fn write(&mut self) -> bool {
-        self.fault = self.try_write().err();
+        if (self.is_suspect || self.broken.is_some()) && !self.is_marked {
+            self.is_marked = self.home.mark();
+        }
+        let written = self.try_write();
+        self.fault = written.err().or_else(|| self.break_fault());
         self.fault.is_none()
     }
 
@@ -259,13 +292,48 @@ impl<D: Disk> Journal<D> {
         let was_lost = self.is_lost;
         match self.try_sync() {
             Err(fault) => self.fault = Some(fault),
-            Ok(()) if was_lost => self.fault = None,
+            Ok(()) if was_lost => self.fault = self.break_fault(),
             Ok(()) => {}
         }
         self.fault.is_none()
     }
 
+    /// Whether only a rewrite, whatever it costs, makes the journal whole: groups that
+    /// counted when they were written may be lost. Until it is finished the fault stands.
+    pub fn needs_rewrite(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Whether what is appended counts only from the end of the first rewrite on, which is
+    /// to be begun at once: what is in the files is of another time, or may not be on the
+    /// disk.
+    pub fn is_replacement(&self) -> bool {
+        self.replaces_from.is_some()
+    }
+
+    fn break_fault(&self) -> Option<Fault> {
+        self.broken.as_ref().map(|broken| broken.fault.clone())
+    }
+
+    /// The file cannot be gone on with, and not be cut to what is durable either: more
+    /// than that has counted.
+    fn check_left(&self) -> Result<(), Fault> {
+        match &self.broken {
+            Some(Broken { fault, is_left: false }) => Err(fault.clone()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn break_off(&mut self, mut fault: Fault) {
+        // The base that is being written goes with files that may have lost something.
+        self.abandon_rewrite();
+        fault.cause.push_str("; the journal has to be rewritten");
+        self.fault = Some(fault.clone());
+        self.broken = Some(Broken { fault, is_left: false });
+    }
+
     fn try_write(&mut self) -> Result<(), Fault> {
+        self.check_left()?;
         if self.is_lost {
             return self.recover();
         }
@@ -291,25 +359,44 @@ impl<D: Disk> Journal<D> {
 
     /// Makes everything that is in the file durable, so that another may follow it.
     fn sync_all(&mut self) -> Result<(), Fault> {
+        self.check_left()?;
         if self.is_lost {
             return self.recover();
         }
         self.cut_ragged_end()?;
         if self.is_dirty {
             if let Err(error) = self.file.sync_data() {
-                // Where groups count when they are written none is left to be written
-                // again, and the file as it can be read is the best there is.
-                if self.counted == Counted::Synced {
-                    self.give_up_file();
-                }
-                return Err(self.file_fault("sync", &error));
+                let fault = self.file_fault("sync", &error);
+                return Err(self.note_failed_sync(fault));
             }
             self.is_dirty = false;
         }
-        self.proven = self.written;
         self.check_name()?;
+        if !self.is_suspect && self.broken.is_none() {
+            self.proven = self.written;
+            self.synced_seq = self.written_seq;
+        }
         self.count_durable();
         Ok(())
+    }
+
+    /// Answers the fault that there is.
+    fn note_failed_sync(&mut self, fault: Fault) -> Fault {
+        let has_counted_more = self.proven < self.synced;
+        if self.counted == Counted::Written && self.broken.is_none() {
+            // None of the groups is left to be written again, and the file as it can be
+            // read is the best there is.
+            self.is_suspect = true;
+            self.is_marked = self.home.mark();
+            self.abandon_rewrite();
+            return fault;
+        }
+        self.give_up_file();
+        if has_counted_more {
+            self.is_marked = self.home.mark();
+            self.break_off(fault.clone());
+        }
+        self.break_fault().unwrap_or(fault)
     }
 
     fn file_fault(&self, operation: &'static str, error: &io::Error) -> Fault {
@@ -317,6 +404,9 @@ impl<D: Disk> Journal<D> {
     }
 
     fn count_durable(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
         self.queue.release();
         self.synced = self.written;
         self.durable_seq = self.written_seq;
@@ -488,19 +578,23 @@ impl<D: Disk> Journal<D> {
     /// What the disk says; the journal goes on as before. Also the fault that stands.
     pub fn begin_rewrite(&mut self, now_unix_ms: u64) -> Result<SnapshotWriter<D>, Fault> {
         self.abandon_rewrite();
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
         self.now_unix_ms = now_unix_ms;
-        // Only the last file may end in a torn group, so this one has to be durable
-        // before there is a later one.
-        if let Err(fault) = self.sync_all() {
-            if self.is_lost {
-                self.fault = Some(fault.clone());
+        if self.broken.is_some() {
+            self.leave_broken()?;
+        } else {
+            if let Some(fault) = &self.fault {
+                return Err(fault.clone());
             }
-            return Err(fault);
+            // Only the last file may end in a torn group, so this one has to be durable
+            // before there is a later one.
+            if let Err(fault) = self.sync_all() {
+                if self.is_lost {
+                    self.fault = Some(fault.clone());
+                }
+                return Err(fault);
+            }
+            self.open_next()?;
         }
-        self.open_next()?;
         self.last_base += 1;
         let location = &self.home.location;
         let name = location.name_of(Role::Base, self.last_base);
@@ -518,6 +612,19 @@ impl<D: Disk> Journal<D> {
         Ok(writer)
     }
 
+    /// Goes on behind a file that may have lost something. It stays as it is: what it has
+    /// lost was not promised to survive the machine, and the rest is all there is until
+    /// the base is there. So the new file does not count before.
+    fn leave_broken(&mut self) -> Result<(), Fault> {
+        self.replaces_from.get_or_insert(self.last_incr + 1);
+        self.open_next()?;
+        (self.is_lost, self.is_lost_cut) = (false, false);
+        if let Some(broken) = &mut self.broken {
+            broken.is_left = true;
+        }
+        Ok(())
+    }
+
     /// Whether a rewrite has begun and neither finished nor been abandoned.
     pub fn is_rewriting(&self) -> bool {
         self.rewrite.is_some()
@@ -527,10 +634,17 @@ impl<D: Disk> Journal<D> {
     /// beginning are the journal, and the old files are removed. Without a rewrite that
     /// `base` belongs to nothing happens.
     ///
+    /// All groups whose effects the base may have are to be synced before, unless the
+    /// journal [needs the rewrite](Journal::needs_rewrite).
+    ///
     /// # Errors
     /// What the disk says. The old files and the new ones are all still there, and it
     /// can be tried again or abandoned.
     pub fn finish_rewrite(&mut self, base: &Snapshot) -> Result<(), Fault> {
+        if self.broken.is_some() {
+            self.try_write()?;
+            self.sync_all()?;
+        }
         let Some(rewrite) = &self.rewrite else { return Ok(()) };
         if base.header.sequence != rewrite.base.sequence {
             return Ok(());
@@ -556,6 +670,15 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(base_name, base.bytes);
         self.manifest = manifest;
         (self.rewrite, self.replaces_from) = (None, None);
+        self.is_suspect = false;
+        if std::mem::take(&mut self.is_marked) {
+            self.home.unmark();
+        }
+        if self.broken.take().is_some() {
+            self.fault = None;
+            (self.proven, self.synced_seq) = (self.written, self.written_seq);
+            self.count_durable();
+        }
         self.remove_unlisted();
         self.remove_history();
         Ok(())
@@ -625,53 +748,6 @@ impl<D: Disk> Journal<D> {
 
 /// How many bytes of a base are synced at once.
 const BASE_SYNC_BYTES: u64 = 4 * 1024 * 1024;
-
-/// Why a new file is not in the manifest.
-struct NotAdded {
-    fault: Fault,
-    /// The file's name, if the manifest may list it all the same after a crash.
-    name: Option<String>,
-}
-
-/// Creates the next file for groups and lists it in `manifest`, all durably.
-fn add_incr<D: Disk>(
-    home: &Home<D>,
-    manifest: &mut Manifest,
-    role: Role,
-    last_incr: &mut u64,
-    now_unix_ms: u64,
-) -> Result<CurrentFile<D>, NotAdded> {
-    let sequence = *last_incr + 1;
-    let name = home.location.name_of(Role::Incr, sequence);
-    let path = home.path(&name);
-    let header = Header { kind: FileKind::Incr, sequence, created_unix_ms: now_unix_ms };
-    let mut bytes = Vec::new();
-    push_sealed(&mut bytes, 0, &header.command());
-    let not_added = |fault| NotAdded { fault, name: None };
-    let mut file =
-        home.disk.create(&path).map_err(Fault::of("create", &path)).map_err(not_added)?;
-    let put = append_all(&mut file, &bytes)
-        .map_err(Fault::of("write", &path))
-        .and_then(|()| file.sync_data().map_err(Fault::of("sync", &path)))
-        // Before the manifest says that there is such a file there is one.
-        .and_then(|()| home.sync_dir());
-    if let Err(fault) = put {
-        // The next attempt takes the same name.
-        let _ = home.disk.remove(&path);
-        return Err(not_added(fault));
-    }
-    manifest.files.push(ManifestFile { name: name.clone(), sequence, role });
-    if let Err(unsaved) = home.save_manifest(manifest) {
-        if !unsaved.is_uncertain {
-            let _ = home.disk.remove(&path);
-            return Err(not_added(unsaved.fault));
-        }
-        *last_incr = sequence;
-        return Err(NotAdded { fault: unsaved.fault, name: Some(name) });
-    }
-    *last_incr = sequence;
-    Ok(CurrentFile { file, name, bytes: bytes.len() as u64 })
-}
 
 #[cfg(test)]
 mod tests;

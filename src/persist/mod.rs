@@ -15,6 +15,7 @@ mod check;
 mod disk;
 mod groups;
 mod home;
+mod incr;
 mod journal;
 mod manifest;
 mod opening;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::home::{Fault, Home, LOCK_NAME, Location};
-use super::journal::{CurrentFile, Found, Journal};
+use super::incr::CurrentFile;
+use super::journal::{Found, Journal};
 use super::manifest::{Manifest, ManifestError, Role};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
 
@@ -337,6 +338,9 @@ impl<D: Disk> Opening<D> {
     /// Cuts what is torn, keeping it aside, and makes the journal ready to be written.
     /// Groups that have not been yielded yet are passed over.
     ///
+    /// If the last process has left a note that a sync had failed, the journal [has to be
+    /// replaced](Journal::is_replacement), as after [`Opening::replace`].
+    ///
     /// # Errors
     /// See [`OpenError`].
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
@@ -365,7 +369,9 @@ impl<D: Disk> Opening<D> {
         let file_bytes: BTreeMap<String, u64> =
             self.files.iter().map(|file| (file.name.clone(), file.bytes)).collect();
         let Opening { home, manifest, now_unix_ms, .. } = self;
-        let found = Found { home, manifest, file_bytes, current, now_unix_ms, replaces: false };
+        let replaces = home.is_marked()?;
+        let current = current.filter(|_| !replaces);
+        let found = Found { home, manifest, file_bytes, current, now_unix_ms, replaces };
         Ok((Journal::begin(found)?, cut_tail))
     }
 

@@ -190,6 +190,9 @@ impl Keeper {
         if engine.awaits_journal() && self.writer.is_some() && !self.is_opening {
             engine.journal_begun();
         }
+        if let Some(writer) = &mut self.writer {
+            writer.follow_policy(engine.config().appendfsync);
+        }
         if let Some(kind) = engine.take_snapshot_request() {
             self.begin_snapshot(kind, engine, now);
         }
@@ -313,9 +316,7 @@ impl Keeper {
             engine.take_groups();
             return;
         };
-        let policy = engine.config().appendfsync;
-        writer.follow_policy(policy);
-        let is_due = policy == FsyncPolicy::Always
+        let is_due = engine.config().appendfsync == FsyncPolicy::Always
             || bytes >= HANDED_BYTES_MIN
             || now.monotonic.saturating_sub(self.handed_at) >= HANDED_EVERY;
         if is_due {
@@ -337,15 +338,18 @@ impl Keeper {
     fn note_progress(&mut self, engine: &mut Engine) {
         let Some(writer) = &self.writer else { return };
         let reached = &self.reached;
+        let founded = |seq| writer.seq_of(if self.is_unfounded { 0 } else { seq });
         engine.note_journal(JournalProgress {
             written_seq: writer.seq_of(reached.written_seq),
-            durable_seq: writer.seq_of(if self.is_unfounded { 0 } else { reached.durable_seq }),
+            durable_seq: founded(reached.durable_seq),
+            synced_seq: founded(reached.synced_seq),
             fault: reached.fault.clone(),
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
             delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
+            needs_rewrite: reached.needs_rewrite,
         });
     }
 

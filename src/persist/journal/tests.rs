@@ -54,6 +54,8 @@ struct Life {
     disk: SimulatedDisk,
     journal: Option<Journal<SimulatedDisk>>,
     counted: Counted,
+    /// It ends with the machine, so that only what has been synced is promised.
+    ends_with_machine: bool,
     /// The number of the last group that was sent, and of the last one sent before the
     /// process began.
     sent: u64,
@@ -72,6 +74,7 @@ impl Life {
             disk,
             journal,
             counted: Counted::Synced,
+            ends_with_machine: false,
             sent: 0,
             begun: 0,
             promised: 0,
@@ -95,9 +98,21 @@ impl Life {
         assert!(loaded <= self.sent, "{loaded} are there, {} were sent", self.sent);
         let (mut journal, cut) = opening.finish()?;
         journal.set_counted(self.counted);
+        let is_replacement = journal.is_replacement();
         // What nobody was promised and is there all the same stays there from now on.
         (self.sent, self.begun, self.promised) = (loaded, loaded, loaded);
         self.journal = Some(journal);
+        if is_replacement {
+            // Before that nothing is promised.
+            self.begin_rewrite();
+            self.write_base();
+            self.finish_rewrite();
+            if self.journal.as_ref().is_some_and(Journal::is_replacement) {
+                self.journal = None;
+                let fault = Fault::new("rewrite", Path::new("/data"), &io::Error::other("a fault"));
+                return Err(OpenError::Disk(fault));
+            }
+        }
         Ok(cut)
     }
 
@@ -116,7 +131,12 @@ impl Life {
         if let Some(journal) = &self.journal {
             let progress = journal.progress();
             assert!(progress.durable_seq <= progress.written_seq);
-            let durable = self.begun + progress.durable_seq;
+            if self.counted == Counted::Synced {
+                assert!(progress.durable_seq <= progress.synced_seq);
+            }
+            let durable =
+                if self.ends_with_machine { progress.synced_seq } else { progress.durable_seq };
+            let durable = self.begun + durable;
             assert!(durable <= self.sent);
             self.promised = self.promised.max(durable);
         }
@@ -144,6 +164,14 @@ impl Life {
         let is_well = self.journal.as_mut().is_some_and(Journal::sync);
         self.note_progress();
         is_well
+    }
+
+    /// Groups count as durable from then on.
+    fn count(&mut self, counted: Counted) {
+        self.counted = counted;
+        if let Some(journal) = &mut self.journal {
+            journal.set_counted(counted);
+        }
     }
 
     fn begin_rewrite(&mut self) {
@@ -181,6 +209,12 @@ impl Life {
         for _ in 0..2 {
             self.write();
             self.sync();
+            if self.journal.as_ref().is_some_and(Journal::needs_rewrite) {
+                self.begin_rewrite();
+                self.write_base();
+                self.finish_rewrite();
+                self.note_progress();
+            }
         }
         if let Some(journal) = &self.journal {
             assert_eq!(journal.fault(), None);
@@ -221,7 +255,16 @@ fn what_was_durable_is_there_after_any_faults_and_crashes() {
     for seed in base_seed..base_seed + 400 {
         // Shown when the test fails.
         println!("seed {seed}");
-        live_randomly(seed, Counted::Synced);
+        live_randomly(seed, &[Counted::Synced]);
+    }
+}
+
+#[test]
+fn what_was_synced_is_there_whatever_counts_meanwhile() {
+    let base_seed = 0xc0de;
+    for seed in base_seed..base_seed + 400 {
+        println!("seed {seed}");
+        live_randomly(seed, &[Counted::Synced, Counted::Written]);
     }
 }
 
@@ -230,18 +273,20 @@ fn what_was_written_is_there_after_any_faults_of_writing_and_kills() {
     let base_seed = 0xd15c;
     for seed in base_seed..base_seed + 200 {
         println!("seed {seed}");
-        live_randomly(seed, Counted::Written);
+        live_randomly(seed, &[Counted::Written]);
     }
 }
 
-/// A life with a disk that fails and a machine that stops or, where groups count when
-/// they are written, a process that does.
-fn live_randomly(seed: u64, counted: Counted) {
+/// A life with a disk that fails and a machine that stops or, where all groups count when
+/// they are written, a process that does. What counts changes now and then, if there is
+/// a choice.
+fn live_randomly(seed: u64, choice: &[Counted]) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut life = Life { counted, ..Life::new() };
-    let crash = |disk: &SimulatedDisk, seed: u64| match counted {
-        Counted::Synced => disk.crash(seed),
-        Counted::Written => disk.kill(),
+    let ends_with_machine = choice.contains(&Counted::Synced);
+    let mut life = Life { counted: choice[0], ends_with_machine, ..Life::new() };
+    let crash = |disk: &SimulatedDisk, seed: u64| match ends_with_machine {
+        true => disk.crash(seed),
+        false => disk.kill(),
     };
     for _ in 0..rng.usize(20..200) {
         if life.journal.is_none() && life.open().is_err() {
@@ -250,6 +295,11 @@ fn live_randomly(seed: u64, counted: Counted) {
             // process's groups may not be on the disk, and nobody can tell.
             crash(&life.disk, rng.u64(..));
             life.open().expect("the journal is whole");
+        }
+        if choice.len() > 1 && rng.u8(..8) == 0 {
+            // See below.
+            life.disk.set_faults(Faults::default());
+            life.count(choice[rng.usize(..choice.len())]);
         }
         match rng.u8(..32) {
             0..8 => life.append(rng.u64(1..6)),
@@ -264,8 +314,10 @@ fn live_randomly(seed: u64, counted: Counted) {
             }
             25..29 => {
                 let mut faults = random_faults(&mut rng, &life.disk);
-                if counted == Counted::Written {
+                // What a failed sync has dropped is a hole, which is refused.
+                if life.counted == Counted::Written {
                     (faults.operations, faults.syncs) = (0..0, 0..0);
+                    faults.read_only &= !ends_with_machine;
                 }
                 life.disk.set_faults(faults);
             }
@@ -275,7 +327,8 @@ fn live_randomly(seed: u64, counted: Counted) {
             // leaves groups that can be read and are not on the disk. The next one
             // cannot know; only when the machine ends with it are they gone.
             _ if life.journal.as_ref().is_some_and(|journal| {
-                journal.is_lost && journal.file.len().is_ok_and(|len| len > journal.synced)
+                let is_cut = || journal.file.len().is_ok_and(|len| len <= journal.synced);
+                (journal.is_lost && !is_cut()) || (journal.needs_rewrite() && !journal.is_marked)
             }) =>
             {
                 life.end_process(|disk| crash(disk, rng.u64(..)));
@@ -373,6 +426,85 @@ fn groups_that_count_when_written_survive_the_process() {
     life.end_process(SimulatedDisk::kill);
     life.open().expect("the journal is whole");
     assert_eq!(life.sent, 5);
+}
+
+/// With groups that count, are not kept in memory and have not been synced, a sync fails
+/// from then on.
+fn broken(count_before: Counted) -> Life {
+    let mut life = Life { ends_with_machine: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.keep(3);
+    life.count(count_before);
+    life.put(4);
+    let first = life.disk.counts().syncs;
+    life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+    life
+}
+
+#[test]
+fn a_sync_that_fails_for_what_had_counted_is_made_up_for_by_a_rewrite_only() {
+    for crash_after in 0..9 {
+        println!("step {crash_after}");
+        let mut life = broken(Counted::Written);
+        let steps: [fn(&mut Life); 8] = [
+            |life| life.count(Counted::Synced),
+            |life| assert!(!life.sync(), "a sync of all that had counted"),
+            // The disk is sound again, and says nothing of what it has lost.
+            |life| {
+                life.append(2);
+                assert!(!life.write() && !life.sync() && !life.sync());
+                let journal = life.journal.as_ref().expect("it is open");
+                assert!(journal.needs_rewrite() && life.promised == 3);
+            },
+            Life::begin_rewrite,
+            |life| {
+                life.append(2);
+                assert!(!life.write() && !life.sync());
+            },
+            Life::write_base,
+            |life| {
+                life.finish_rewrite();
+                life.note_progress();
+                let journal = life.journal.as_ref().expect("it is open");
+                assert_eq!(journal.fault(), None);
+                assert_eq!((life.promised, life.sent), (11, 11));
+            },
+            |life| life.keep(2),
+        ];
+        steps[..crash_after.min(8)].iter().for_each(|step| step(&mut life));
+        match crash_after {
+            // What the process had written is still there to be read.
+            0..=6 => {
+                life.promised = 7;
+                life.end_process(SimulatedDisk::kill);
+            }
+            _ => life.end_process(|disk| disk.crash(crash_after as u64)),
+        }
+        life.open().expect("the journal is whole");
+    }
+}
+
+#[test]
+fn a_sync_that_failed_before_it_mattered_is_remembered_when_it_does() {
+    let mut life = broken(Counted::Written);
+    assert!(!life.sync());
+    assert!(life.write() && life.sync(), "nobody relies on it");
+    assert_eq!(life.promised, 3);
+    life.count(Counted::Synced);
+    assert!(!life.write() && !life.sync());
+    assert_eq!(life.promised, 3);
+    life.heal();
+    life.end_process(|disk| disk.crash(1));
+    life.open().expect("the journal is whole");
+    // A rewrite that began later makes up for it as well.
+    let mut life = broken(Counted::Written);
+    assert!(!life.sync() && life.write());
+    life.begin_rewrite();
+    life.write_base();
+    life.finish_rewrite();
+    life.count(Counted::Synced);
+    assert!(life.write() && life.sync());
+    assert_eq!(life.promised, 7);
 }
 
 #[test]

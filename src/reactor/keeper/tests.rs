@@ -50,6 +50,7 @@ impl Kept {
         while !done(&self.engine) {
             assert!(clock::monotonic() < end, "it does not come");
             std::thread::sleep(Duration::from_millis(1));
+            self.now = clock::read_both();
             self.turn();
         }
     }
@@ -165,4 +166,24 @@ fn a_thread_that_panics_ends_the_server() {
     std::thread::spawn(panics).join().expect_err("it panics");
     let ended = kept.keeper.turn(&mut kept.engine, kept.now, true);
     assert!(ended.expect_err("it has heard of it").to_string().contains("has panicked"));
+}
+
+#[test]
+fn what_was_only_written_is_synced_as_soon_as_it_is_to_be() {
+    let mut kept = Kept::new("keeper-policy");
+    kept.run("CONFIG SET appendonly yes appendfsync no");
+    kept.turn_until(|engine| !engine.server().persistence.is_unfounded);
+    kept.run("SET a 1");
+    kept.turn_until(|engine| engine.server().persistence.durable_seq == engine.sealed_seq());
+    let is_synced = |engine: &Engine| {
+        let persistence = &engine.server().persistence;
+        (persistence.synced_seq, persistence.durable_seq)
+            == (engine.sealed_seq(), engine.sealed_seq())
+    };
+    assert!(!is_synced(&kept.engine));
+    // Nothing else is written.
+    kept.run("CONFIG SET appendfsync always");
+    kept.run("GET a");
+    kept.turn_until(is_synced);
+    assert!(!kept.engine.is_holding_replies());
 }

@@ -22,7 +22,7 @@ impl Server {
             return Ok(());
         }
         self.disk.disk.set_faults(Faults::default());
-        self.keeps_from_cutting = false;
+        (self.keeps_from_cutting, self.fails_syncs) = (false, false);
         self.turn(Vec::new())?;
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.hand_over(&mut self.oracle);
