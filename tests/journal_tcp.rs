@@ -319,6 +319,23 @@ fn a_snapshot_is_a_backup_that_can_be_loaded() {
 }
 
 #[test]
+fn half_of_a_snapshot_that_a_killed_process_has_left_is_removed() {
+    let folder = Folder::new();
+    let (left, other) = (folder.0.join("temp-mine.aof"), folder.0.join("temp-other.aof"));
+    for path in [&left, &other] {
+        fs::write(path, "half of it").expect("it can be written");
+    }
+    let server = start(folder.builder().option("dbfilename", "mine.aof"));
+    let end = Instant::now() + PATIENCE;
+    while left.exists() {
+        assert!(Instant::now() < end, "it stays");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(other.exists(), "it would never have written that");
+    assert_eq!(Client::connect(&server).ask("SAVE"), "+OK");
+}
+
+#[test]
 fn shutdown_save_writes_a_snapshot_first() {
     let folder = Folder::new();
     let server = start(folder.builder());

@@ -35,5 +35,5 @@ pub use manifest::{Manifest, ManifestError, ManifestFile, Role};
 pub use opening::{ChainFile, CutTail, OpenError, Opening};
 pub use scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
 pub use simulated::{Counts, Faults, SimulatedDisk, SimulatedFile, SimulatedLock};
-pub use snapshot::{Snapshot, SnapshotWriter};
+pub use snapshot::{Snapshot, SnapshotWriter, remove_left};
 pub use walk::CommandReader;

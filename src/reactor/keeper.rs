@@ -22,7 +22,8 @@ use crate::clock::Now;
 use crate::config::{Config, FsyncPolicy};
 use crate::engine::{Engine, JournalProgress, SnapshotKind};
 use crate::persist::{
-    Disk, FileKind, Header, Location, OpenError, Opening, Snapshot, SnapshotWriter, SystemDisk,
+    self, Disk, FileKind, Header, Location, OpenError, Opening, Snapshot, SnapshotWriter,
+    SystemDisk,
 };
 use copier::Copier;
 use loading::Loading;
@@ -138,6 +139,7 @@ impl Keeper {
     /// Begins to load what there is, if there is anything.
     pub(super) fn new(files: Files, waker: Arc<Waker>, engine: &mut Engine, now: Now) -> Keeper {
         let Files { location, journal, load } = files;
+        remove_left(&location.dir.join(&engine.config().dbfilename));
         let loading = Loading::begin(journal, load, engine, now);
         Keeper {
             location,
@@ -566,15 +568,33 @@ impl Keeper {
 }
 
 fn create_snapshot(path: &Path, now: Now) -> Result<SnapshotWriter<SystemDisk>, String> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let Some(name) = name else {
+    let Some(temp) = temp_of(path) else {
         return Err(format!("'{}' is no name of a file", path.display()));
     };
-    let temp = path.with_file_name(format!("temp-{name}"));
     let created_unix_ms = now.unix_ms();
     let header = Header { kind: FileKind::Snapshot, sequence: 1, created_unix_ms };
-    SnapshotWriter::create(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
+    SnapshotWriter::create_alone(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
         .map_err(|fault| fault.to_string())
+}
+
+/// What a snapshot is called until it is finished.
+fn temp_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy();
+    Some(path.with_file_name(format!("temp-{name}")))
+}
+
+/// Removes the half of a snapshot that a process has left which was killed. That takes as
+/// long as it is large, so nobody waits for it.
+fn remove_left(path: &Path) {
+    let Some(temp) = temp_of(path).filter(|temp| temp.exists()) else { return };
+    let remove = move || {
+        if persist::remove_left(&SystemDisk, &temp) {
+            log::info!("removed {}, which was not finished", temp.display());
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("tollgate-close".to_owned()).spawn(remove) {
+        log::warn!("half of a snapshot stays: no thread to remove it: {error}");
+    }
 }
 
 #[cfg(test)]
