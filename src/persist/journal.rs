@@ -9,6 +9,7 @@ use super::groups::{FileKind, Header, SEAL_BYTES, push_sealed, seal};
 use super::home::{Fault, Home};
 use super::incr::{CurrentFile, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
+use super::opening::{CutTail, Uncut};
 use super::queue::Queue;
 use super::snapshot::{Snapshot, SnapshotWriter};
 
@@ -113,6 +114,10 @@ pub struct Journal<D: Disk> {
     synced_seq: u64,
     counted: Counted,
     fault: Option<Fault>,
+    /// What stands behind the file's whole groups was torn before this process.
+    uncut: Option<Uncut>,
+    /// See [`Journal::take_cut_tail`].
+    cut_tail: Option<CutTail>,
     rewrite: Option<Rewrite>,
     /// The files from this number on replace all that are listed, as soon as there is a
     /// base that goes with them. Until then they are listed as not needed, so that what
@@ -141,6 +146,8 @@ pub(super) struct Found<D: Disk> {
     pub(super) file_bytes: BTreeMap<String, u64>,
     /// The file to go on with; a new one if there is none.
     pub(super) current: Option<CurrentFile<D>>,
+    /// It is still to be cut.
+    pub(super) uncut: Option<Uncut>,
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
@@ -149,7 +156,8 @@ pub(super) struct Found<D: Disk> {
 impl<D: Disk> Journal<D> {
     /// Goes on with a journal, in a new file if need be.
     pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
-        let Found { home, mut manifest, mut file_bytes, current, now_unix_ms, replaces } = found;
+        let Found { home, mut manifest, mut file_bytes, current, uncut, now_unix_ms, replaces } =
+            found;
         let mut last_incr = manifest.last_sequence(Role::Incr);
         let replaces_from = replaces.then_some(last_incr + 1);
         // One that nobody wants any more may still be being written.
@@ -198,7 +206,9 @@ impl<D: Disk> Journal<D> {
             durable_seq: 0,
             synced_seq: 0,
             counted: Counted::Synced,
-            fault: None,
+            fault: uncut.as_ref().map(|uncut| uncut.fault.clone()),
+            uncut,
+            cut_tail: None,
             rewrite: None,
             replaces_from,
             last_incr,
@@ -333,6 +343,7 @@ impl<D: Disk> Journal<D> {
     }
 
     fn try_write(&mut self) -> Result<(), Fault> {
+        self.cut_torn_end()?;
         self.check_left()?;
         if self.is_lost {
             return self.recover();
@@ -359,6 +370,7 @@ impl<D: Disk> Journal<D> {
 
     /// Makes everything that is in the file durable, so that another may follow it.
     fn sync_all(&mut self) -> Result<(), Fault> {
+        self.cut_torn_end()?;
         self.check_left()?;
         if self.is_lost {
             return self.recover();
@@ -485,6 +497,23 @@ impl<D: Disk> Journal<D> {
                 Err(Fault::new("go on without", &self.home.path(&file.name), &error))
             }
         }
+    }
+
+    /// Cuts what was torn before this process, if there was no room to keep it.
+    fn cut_torn_end(&mut self) -> Result<(), Fault> {
+        if let Some(uncut) = &self.uncut {
+            let path = self.home.path(&self.file_name);
+            self.cut_tail = Some(uncut.cut(&self.home.disk, &mut self.file, &path)?);
+            self.is_dirty = true;
+            self.uncut = None;
+        }
+        Ok(())
+    }
+
+    /// The torn end that [`Opening::finish`](super::Opening::finish) could not cut, if that
+    /// has been done since the last call.
+    pub fn take_cut_tail(&mut self) -> Option<CutTail> {
+        self.cut_tail.take()
     }
 
     fn cut_ragged_end(&mut self) -> Result<(), Fault> {

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+mod losses;
+
 use super::*;
 use crate::persist::scanner::tests::push_command;
 use crate::persist::{CommandReader, CutTail, Faults, Location, OpenError, Opening, SimulatedDisk};
@@ -426,85 +428,6 @@ fn groups_that_count_when_written_survive_the_process() {
     life.end_process(SimulatedDisk::kill);
     life.open().expect("the journal is whole");
     assert_eq!(life.sent, 5);
-}
-
-/// With groups that count, are not kept in memory and have not been synced, a sync fails
-/// from then on.
-fn broken(count_before: Counted) -> Life {
-    let mut life = Life { ends_with_machine: true, ..Life::new() };
-    life.open().expect("the disk is sound");
-    life.keep(3);
-    life.count(count_before);
-    life.put(4);
-    let first = life.disk.counts().syncs;
-    life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
-    life
-}
-
-#[test]
-fn a_sync_that_fails_for_what_had_counted_is_made_up_for_by_a_rewrite_only() {
-    for crash_after in 0..9 {
-        println!("step {crash_after}");
-        let mut life = broken(Counted::Written);
-        let steps: [fn(&mut Life); 8] = [
-            |life| life.count(Counted::Synced),
-            |life| assert!(!life.sync(), "a sync of all that had counted"),
-            // The disk is sound again, and says nothing of what it has lost.
-            |life| {
-                life.append(2);
-                assert!(!life.write() && !life.sync() && !life.sync());
-                let journal = life.journal.as_ref().expect("it is open");
-                assert!(journal.needs_rewrite() && life.promised == 3);
-            },
-            Life::begin_rewrite,
-            |life| {
-                life.append(2);
-                assert!(!life.write() && !life.sync());
-            },
-            Life::write_base,
-            |life| {
-                life.finish_rewrite();
-                life.note_progress();
-                let journal = life.journal.as_ref().expect("it is open");
-                assert_eq!(journal.fault(), None);
-                assert_eq!((life.promised, life.sent), (11, 11));
-            },
-            |life| life.keep(2),
-        ];
-        steps[..crash_after.min(8)].iter().for_each(|step| step(&mut life));
-        match crash_after {
-            // What the process had written is still there to be read.
-            0..=6 => {
-                life.promised = 7;
-                life.end_process(SimulatedDisk::kill);
-            }
-            _ => life.end_process(|disk| disk.crash(crash_after as u64)),
-        }
-        life.open().expect("the journal is whole");
-    }
-}
-
-#[test]
-fn a_sync_that_failed_before_it_mattered_is_remembered_when_it_does() {
-    let mut life = broken(Counted::Written);
-    assert!(!life.sync());
-    assert!(life.write() && life.sync(), "nobody relies on it");
-    assert_eq!(life.promised, 3);
-    life.count(Counted::Synced);
-    assert!(!life.write() && !life.sync());
-    assert_eq!(life.promised, 3);
-    life.heal();
-    life.end_process(|disk| disk.crash(1));
-    life.open().expect("the journal is whole");
-    // A rewrite that began later makes up for it as well.
-    let mut life = broken(Counted::Written);
-    assert!(!life.sync() && life.write());
-    life.begin_rewrite();
-    life.write_base();
-    life.finish_rewrite();
-    life.count(Counted::Synced);
-    assert!(life.write() && life.sync());
-    assert_eq!(life.promised, 7);
 }
 
 #[test]

@@ -165,6 +165,12 @@ impl Loading {
                 if let Some(cut) = cut {
                     warn(&cut);
                 }
+                if let Some(fault) = journal.fault() {
+                    log::error!(
+                        "the journal ends in the middle of a write; nothing is written before that \
+                         can be cut off and kept: {fault}"
+                    );
+                }
                 if journal.is_replacement() {
                     log::warn!("a sync of the journal has failed before: rewriting it first");
                     is_foreign = true;
@@ -176,7 +182,7 @@ impl Loading {
     }
 }
 
-fn warn(cut: &CutTail) {
+pub(super) fn warn(cut: &CutTail) {
     log::warn!("the journal ended in the middle of a write: {cut}");
 }
 

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::loading;
 use super::mail::{Mail, Mailbox, OnPanic};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
@@ -295,6 +296,9 @@ impl Work {
             self.work();
             self.report();
             elsewhere(self.journal.take_removed());
+            if let Some(cut) = self.journal.take_cut_tail() {
+                loading::warn(&cut);
+            }
         }
         self.end()
     }
