@@ -415,6 +415,48 @@ fn damage_stops_the_start_with_file_and_offset() {
     assert!(error.contains("tollgate check"), "{error}");
 }
 
+/// What the program says of a path, and whether all is well.
+fn checked(arguments: &[&std::ffi::OsStr]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let output = command.arg("check").args(arguments).output().expect("it can be run");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("words"))
+}
+
+#[test]
+fn all_files_of_a_journal_are_checked_and_mended_together() {
+    let folder = Folder::new();
+    let server = start(folder.journaling("always"));
+    let mut client = Client::loaded(&server);
+    client.ask("SET first 1");
+    assert!(client.ask("BGREWRITEAOF").starts_with("+Background"));
+    client.wait_for("aof_rewrites", "1");
+    client.ask("SET second 1");
+    let dir = folder.0.join("appendonlydir");
+    let (is_whole, text) = checked(&[dir.as_os_str()]);
+    assert!(is_whole && text.contains("all 2 files are whole"), "{text}");
+    server.shutdown().expect("all is written");
+
+    let (base, incr) = (folder.files(".base.").remove(0), folder.files(".incr.").remove(0));
+    let mut bytes = fs::read(&base).expect("it is there");
+    let at = bytes.windows(5).position(|part| part == b"first").expect("it is written");
+    bytes[at] = b'F';
+    fs::write(&base, bytes).expect("it can be written");
+    let (is_whole, text) = checked(&[folder.files("manifest").remove(0).as_os_str()]);
+    assert!(!is_whole && text.contains("1 of 2 files: "), "{text}");
+    let (damaged, whole) = (base.to_string_lossy(), incr.to_string_lossy());
+    let in_order = text.find(&*damaged) < text.find(&*whole);
+    assert!(in_order && text.contains(&format!("{damaged} is not whole")), "{text}");
+    assert!(!text.contains(&format!("{whole} is not whole")), "{text}");
+    // Several that are named, one of which is not there.
+    let (is_whole, text) = checked(&["none".as_ref(), incr.as_os_str()]);
+    assert!(!is_whole && text.contains("1 of 2 files: cannot open none"), "{text}");
+    let (is_whole, text) = checked(&[dir.as_os_str(), "--fix".as_ref()]);
+    assert!(is_whole && text.contains("rebuilt with"), "{text}");
+    let server = start(folder.journaling("always"));
+    assert_eq!(Client::loaded(&server).ask("EXISTS first second"), ":1");
+}
+
 #[test]
 fn many_clients_share_one_group() {
     // Counted and not timed: with one sync a reply there would be as many groups as

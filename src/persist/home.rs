@@ -94,6 +94,16 @@ pub(super) fn dir_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Reads a manifest.
+pub(super) fn read_manifest<D: Disk>(
+    disk: &D,
+    path: &Path,
+) -> Result<Result<Manifest, ManifestError>, Fault> {
+    let file = disk.open(path, false).map_err(Fault::of("open", path))?;
+    let text = read_all(&file, MANIFEST_BYTES_MAX).map_err(Fault::of("read", path))?;
+    Ok(Manifest::parse(&text))
+}
+
 /// Why a manifest could not be saved.
 pub(super) struct Unsaved {
     pub(super) fault: Fault,
@@ -173,13 +183,10 @@ impl<D: Disk> Home<D> {
 
     /// Reads the manifest; `None` if there is none.
     pub(super) fn load_manifest(&self) -> Result<Option<Result<Manifest, ManifestError>>, Fault> {
-        let path = self.manifest_path();
-        let file = match self.disk.open(&path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(Fault::of("open", &path))?,
-        };
-        let text = read_all(&file, MANIFEST_BYTES_MAX).map_err(Fault::of("read", &path))?;
-        Ok(Some(Manifest::parse(&text)))
+        match read_manifest(&self.disk, &self.manifest_path()) {
+            Err(fault) if fault.kind == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Replaces the manifest, durably.

@@ -26,7 +26,7 @@ mod simulated;
 mod snapshot;
 mod walk;
 
-pub use check::{BadPlace, Fixed, Report, check, fix};
+pub use check::{BadPlace, Fixed, Report, check, files_at, fix};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use groups::{FileKind, Header, SEAL_BYTES, seal};
 pub use home::{Fault, Location};
