@@ -335,8 +335,7 @@ impl<D: Disk> Journal<D> {
     }
 
     fn break_off(&mut self, mut fault: Fault) {
-        // The base that is being written goes with files that may have lost something.
-        self.abandon_rewrite();
+        self.forget_rewrite();
         fault.cause.push_str("; the journal has to be rewritten");
         self.fault = Some(fault.clone());
         self.broken = Some(Broken { fault, is_left: false });
@@ -400,7 +399,7 @@ impl<D: Disk> Journal<D> {
             // read is the best there is.
             self.is_suspect = true;
             self.is_marked = self.home.mark();
-            self.abandon_rewrite();
+            self.forget_rewrite();
             return fault;
         }
         self.give_up_file();
@@ -503,8 +502,11 @@ impl<D: Disk> Journal<D> {
     fn cut_torn_end(&mut self) -> Result<(), Fault> {
         if let Some(uncut) = &self.uncut {
             let path = self.home.path(&self.file_name);
-            self.cut_tail = Some(uncut.cut(&self.home.disk, &mut self.file, &path)?);
-            self.is_dirty = true;
+            let cut = uncut.cut(&self.home.disk, &mut self.file, &path)?;
+            self.cut_tail.get_or_insert(cut);
+            // Before anything is written there: groups that stood behind the torn one
+            // must not come back behind others.
+            self.file.sync_data().map_err(|error| self.file_fault("sync", &error))?;
             self.uncut = None;
         }
         Ok(())
@@ -699,7 +701,9 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(base_name, base.bytes);
         self.manifest = manifest;
         (self.rewrite, self.replaces_from) = (None, None);
-        self.is_suspect = false;
+        if std::mem::take(&mut self.is_suspect) && !self.is_dirty {
+            (self.proven, self.synced_seq) = (self.written, self.written_seq);
+        }
         if std::mem::take(&mut self.is_marked) {
             self.home.unmark();
         }
@@ -724,6 +728,12 @@ impl<D: Disk> Journal<D> {
         } else {
             self.remove(&rewrite.base.name);
         }
+    }
+
+    /// Forgets the rewrite that has begun because the files that its base goes with may
+    /// have lost something. Whoever writes the base does not know that yet.
+    fn forget_rewrite(&mut self) {
+        self.unlisted.extend(self.rewrite.take().map(|rewrite| rewrite.base.name));
     }
 
     /// Files that have been removed since the last call and are still open: their room is

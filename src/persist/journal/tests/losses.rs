@@ -113,6 +113,11 @@ fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
     life.open().expect("it can be loaded");
     life.append(2);
     assert!(!life.write());
+    life.disk.set_faults(Faults::default());
+    let syncs = life.disk.counts().syncs;
+    assert!(life.write());
+    // The copy, its name, and the cut, before anything stands in place of what it took.
+    assert_eq!(life.disk.counts().syncs, syncs + 3);
     life.heal();
     assert_eq!(kept(&life).len(), 1);
     let cut = life.journal.as_mut().and_then(Journal::take_cut_tail).expect("it is cut");
@@ -126,4 +131,31 @@ fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
     life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
     assert!(life.open().is_err_and(|error| error.to_string().contains("torn-")));
     assert_eq!(kept(&life), [""; 0]);
+}
+
+#[test]
+fn a_base_that_was_being_written_when_its_files_lost_something_is_removed() {
+    for count in [Counted::Synced, Counted::Written] {
+        let mut life = Life { counted: Counted::Written, ..Life::begun() };
+        life.count(Counted::Written);
+        life.keep(3);
+        life.begin_rewrite();
+        life.put(2);
+        let first = life.disk.counts().syncs;
+        life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+        life.count(count);
+        assert!(!life.sync());
+        let journal = life.journal.as_ref().expect("it is open");
+        assert!(!journal.is_rewriting());
+        // Whoever writes it has not heard of that.
+        life.write_base();
+        life.finish_rewrite();
+        life.write();
+        life.begin_rewrite();
+        life.write_base();
+        life.finish_rewrite();
+        let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
+        let bases: Vec<_> = names.into_iter().filter(|name| name.contains(".base.")).collect();
+        assert_eq!(bases, ["a.aof.2.base.aof"]);
+    }
 }
