@@ -178,6 +178,21 @@ fn a_server_comes_back_with_everything_after_an_orderly_end() {
 }
 
 #[test]
+fn an_orderly_end_syncs_whatever_the_policy() {
+    let folder = Folder::new();
+    let server = start(folder.journaling("no"));
+    Client::loaded(&server).ask("SET last change");
+    server.shutdown().expect("all is written");
+    let bytes = fs::read(folder.files(".incr.").remove(0)).expect("it is there");
+    let text = String::from_utf8_lossy(&bytes);
+    // The journal notes how far it has been synced.
+    let change = text.find("change").expect("it is written");
+    let (_, note) = text.rsplit_once("tollgate-synced ").expect("it has been synced");
+    let synced: usize = note.split("\r\n").next().and_then(|it| it.parse().ok()).expect("a number");
+    assert!(synced > change, "{synced} bytes of {change} and more");
+}
+
+#[test]
 fn two_servers_cannot_have_one_journal() {
     let folder = Folder::new();
     let _server = start(folder.journaling("no"));

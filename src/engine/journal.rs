@@ -278,6 +278,12 @@ impl Engine {
         !self.journal.sealed.is_empty() || (self.journal.is_on && !self.keyspace.is_clean())
     }
 
+    /// The last group that a client waits for with WAITAOF, if that has not been synced.
+    pub fn awaited_seq(&self) -> Option<u64> {
+        let persistence = &self.server.persistence;
+        persistence.durability_waiters.last_seq().filter(|&seq| seq > persistence.synced_seq)
+    }
+
     /// The number of the last group.
     pub fn sealed_seq(&self) -> u64 {
         self.server.persistence.sealed_seq

@@ -137,7 +137,7 @@ impl Engine {
     pub(super) fn wake_for_durability(&mut self) {
         let persistence = &self.server.persistence;
         let served: Vec<_> =
-            persistence.durability_waiters.served(persistence.durable_seq).collect();
+            persistence.durability_waiters.served(persistence.synced_seq).collect();
         for (key, id) in served {
             // One that has gone has left its place here.
             if !self.wake_waiting(key, id) {

@@ -126,6 +126,8 @@ pub(super) struct Keeper {
     walk_at: Duration,
     /// When the writer was last handed something.
     handed_at: Duration,
+    /// The last group that a sync has been asked for because somebody waits for it.
+    asked_seq: u64,
     /// Loading ends when the journal has what was loaded.
     loads_until_rewritten: bool,
     /// The journal is none before its first rewrite has ended.
@@ -155,6 +157,7 @@ impl Keeper {
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
+            asked_seq: 0,
             loads_until_rewritten: false,
             is_unfounded: false,
             loads_until_durable: false,
@@ -195,6 +198,9 @@ impl Keeper {
         if let Some(writer) = &mut self.writer {
             writer.follow_policy(engine.config().appendfsync);
         }
+        if engine.config().appendfsync == FsyncPolicy::No {
+            self.sync_if_awaited(engine);
+        }
         if let Some(kind) = engine.take_snapshot_request() {
             self.begin_snapshot(kind, engine, now);
         }
@@ -234,7 +240,10 @@ impl Keeper {
             writer.write(groups);
         }
         writer.finish().map_err(KeepError)?;
-        if is_unfounded {
+        // That may have been the last that it has done.
+        let mail = self.mailbox.take();
+        let is_founded = mail.is_some_and(|mail| matches!(mail.rewrite_finished, Some(Ok(()))));
+        if is_unfounded && !is_founded {
             let why = "the journal is not complete: its first rewrite had not ended";
             return Err(KeepError(why.to_owned()));
         }
@@ -325,6 +334,19 @@ impl Keeper {
             self.handed_at = now.monotonic;
             writer.write(engine.take_groups());
             self.note_progress(engine);
+        }
+    }
+
+    /// Somebody may wait for a sync when there is none otherwise.
+    fn sync_if_awaited(&mut self, engine: &mut Engine) {
+        let Some(seq) = engine.awaited_seq().filter(|&seq| seq > self.asked_seq) else { return };
+        if self.writer.is_none() || self.is_unfounded {
+            return;
+        }
+        self.asked_seq = seq;
+        self.hand_over(engine);
+        if let Some(writer) = &self.writer {
+            writer.sync();
         }
     }
 

@@ -160,6 +160,11 @@ impl DurabilityWaiters {
         Some(need)
     }
 
+    /// The last group that anybody waits for.
+    pub(crate) fn last_seq(&self) -> Option<u64> {
+        self.by_seq.last().map(|(seq, _)| *seq)
+    }
+
     /// Those that wait for no more than what is durable. Each keeps its place until its
     /// command is run again.
     pub(crate) fn served(&self, durable_seq: u64) -> impl Iterator<Item = Waiter> {

@@ -460,9 +460,8 @@ impl Work {
                 thread::sleep(RETRY_AFTER);
             }
             self.journal.write();
-            if self.policy != FsyncPolicy::No {
-                self.sync();
-            }
+            // With `no` as well: who stops a server may be about to stop the machine.
+            self.sync();
             if self.journal.fault().is_none() {
                 return Ok(());
             }
