@@ -132,7 +132,7 @@ pub(super) struct Keeper {
     loads_until_rewritten: bool,
     /// The journal is none before its first rewrite has ended.
     is_unfounded: bool,
-    /// Loading ends when the first group is durable: it says which fencing tokens may be
+    /// Loading ends when the first group has been synced, whatever the policy: it says which fencing tokens may be
     /// given, and before that is sure none must be.
     loads_until_durable: bool,
 }
@@ -386,7 +386,7 @@ impl Keeper {
         self.reached = mail.reached;
         self.note_progress(engine);
         // While the disk fails nothing is changed, so no token is given either.
-        let is_sure = self.reached.durable_seq > 0 || self.reached.fault.is_some();
+        let is_sure = self.reached.synced_seq > 0 || self.reached.fault.is_some();
         if self.loads_until_durable && is_sure {
             self.loads_until_durable = false;
             engine.end_replay(now);

@@ -185,6 +185,20 @@ fn who_asks_for_a_sync_gets_one_when_there_is_none_otherwise() {
 }
 
 #[test]
+fn loading_ends_when_the_tokens_that_may_be_given_are_synced_and_not_only_written() {
+    let mut kept = Kept::new("keeper-tokens");
+    kept.engine.begin_replay(kept.now);
+    kept.keeper.loads_until_durable = true;
+    let is_loading = |kept: &Kept| kept.engine.server().persistence.loading;
+    kept.keeper.mailbox.post(|mail| mail.reached.durable_seq = 1);
+    kept.turn();
+    assert!(is_loading(&kept));
+    kept.keeper.mailbox.post(|mail| mail.reached.synced_seq = 1);
+    kept.turn();
+    assert!(!is_loading(&kept));
+}
+
+#[test]
 fn a_journal_whose_first_rewrite_ends_with_the_server_is_complete() {
     let mut kept = Kept::new("keeper-last");
     kept.run("CONFIG SET appendonly yes");
