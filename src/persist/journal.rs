@@ -650,6 +650,9 @@ impl<D: Disk> Journal<D> {
         self.replaces_from.get_or_insert(self.last_incr + 1);
         self.open_next()?;
         (self.is_lost, self.is_lost_cut) = (false, false);
+        // The base will show what these did, and not all of it can be done twice.
+        self.queue = Queue::default();
+        self.written_seq = self.queued_seq;
         if let Some(broken) = &mut self.broken {
             broken.is_left = true;
         }

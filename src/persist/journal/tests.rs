@@ -32,7 +32,7 @@ fn group(number: u64) -> Vec<u8> {
 /// unless they all are.
 fn load(opening: &mut Opening<SimulatedDisk>) -> Result<u64, OpenError> {
     let mut reader = CommandReader::default();
-    let (mut based, mut last) = (0, 0);
+    let (mut based, mut base_from, mut last) = (0, 0, 0);
     while let Some(found) = opening.next_group()? {
         let mut rest = found.commands;
         let args = reader.next(&mut rest).expect("a group has a command");
@@ -41,8 +41,12 @@ fn load(opening: &mut Opening<SimulatedDisk>) -> Result<u64, OpenError> {
         if &args[0] == b"BASE" {
             assert_eq!((based, last), (0, 0), "a base comes first");
             based = number;
+            let from = std::str::from_utf8(&args[2]).ok().and_then(|text| text.parse().ok());
+            base_from = from.expect("it says what it begins with");
         } else {
             assert!(number > last, "{number} comes after {last}");
+            // Not all can be done twice: the base has it, and its rewrite begins behind it.
+            assert!(number > base_from, "{number} is in a base begun after {base_from}");
             assert!(number <= last.max(based) + 1, "{number} comes after {last} and {based}");
             assert_eq!(found.commands, group(number));
             last = number;
@@ -65,6 +69,8 @@ struct Life {
     /// The last that must be there after a crash.
     promised: u64,
     base: Option<SnapshotWriter<SimulatedDisk>>,
+    /// The number of the last group that was written when the base was begun.
+    base_from: u64,
     finished: Option<Snapshot>,
 }
 
@@ -81,6 +87,7 @@ impl Life {
             begun: 0,
             promised: 0,
             base,
+            base_from: 0,
             finished,
         }
     }
@@ -178,7 +185,12 @@ impl Life {
 
     fn begin_rewrite(&mut self) {
         self.finished = None;
-        self.base = self.journal.as_mut().and_then(|journal| journal.begin_rewrite(2).ok());
+        let Some(journal) = &mut self.journal else { return };
+        self.base = journal.begin_rewrite(2).ok();
+        self.base_from = match journal.needs_rewrite() {
+            true => self.sent,
+            false => self.begun + journal.progress().written_seq,
+        };
         self.note_progress();
     }
 
@@ -186,7 +198,8 @@ impl Life {
     fn write_base(&mut self) {
         let Some(mut base) = self.base.take() else { return };
         let mut all = Vec::new();
-        push_command(&mut all, &[b"BASE", self.sent.to_string().as_bytes()]);
+        let (sent, from) = (self.sent.to_string(), self.base_from.to_string());
+        push_command(&mut all, &[b"BASE", sent.as_bytes(), from.as_bytes()]);
         let ends = [all.len()];
         self.finished = base.write(&all, &ends).and_then(|()| base.finish()).ok();
     }
@@ -530,7 +543,7 @@ fn the_files_of_redis_are_loaded_and_gone_on_from() {
     disk.create_dir(Path::new("/data/aof")).expect("the disk is sound");
     let manifest = b"file a.aof.3.base.aof seq 3 type b\nfile a.aof.7.incr.aof seq 7 type i\n";
     let mut base = Vec::new();
-    push_command(&mut base, &[b"BASE", b"2"]);
+    push_command(&mut base, &[b"BASE", b"2", b"0"]);
     for incr in [group(3), Vec::new(), [group(3), b"*3\r\n$3\r\nSE".to_vec()].concat()] {
         disk.put(Path::new("/data/aof/a.aof.manifest"), manifest);
         disk.put(Path::new("/data/aof/a.aof.3.base.aof"), &base);

@@ -17,7 +17,9 @@ impl Server {
         let is_busy = process.engine.is_rewriting()
             || process.copier.is_some()
             || process.is_unfounded
-            || process.reached.fault.is_some();
+            || process.reached.fault.is_some()
+            // The loop may not have heard of that yet.
+            || process.writer.journal.needs_rewrite();
         if is_busy {
             return Ok(());
         }
