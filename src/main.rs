@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{c_int, c_long};
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use env_logger::{Builder, Target};
@@ -116,7 +116,7 @@ fn start() -> Result<(), String> {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return Ok(());
         }
-        Start::Check { path, fix } => return check(&path, fix),
+        Start::Check { paths, fix } => return check(&paths, fix),
     };
     change_directory(&config)?;
     let log_level = start_log(&config)?;
@@ -124,8 +124,31 @@ fn start() -> Result<(), String> {
     tollgate::server::run(config, log_level).map_err(|error| error.to_string())
 }
 
-/// `tollgate check`: a file that is not whole is a failure, unless it was mended.
-fn check(path: &Path, fix: bool) -> Result<(), String> {
+/// `tollgate check`: files that are not whole are a failure, unless they were mended. One
+/// that cannot be looked through does not keep the others from it.
+fn check(paths: &[PathBuf], fix: bool) -> Result<(), String> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(tollgate::server::files_to_check(path).map_err(|why| why.to_string())?);
+    }
+    let mut bad = Vec::new();
+    for file in &files {
+        if let Err(why) = check_file(file, fix) {
+            bad.push(why);
+        }
+    }
+    match bad.len() {
+        0 if files.len() > 1 => {
+            let _ = writeln!(std::io::stdout(), "all {} files are whole", files.len());
+            Ok(())
+        }
+        0 => Ok(()),
+        _ if files.len() == 1 => Err(bad.remove(0)),
+        count => Err(format!("{count} of {} files: {}", files.len(), bad.join("; "))),
+    }
+}
+
+fn check_file(path: &Path, fix: bool) -> Result<(), String> {
     // Only for somebody who watches.
     let shows_progress = std::io::stderr().is_terminal();
     let checked = tollgate::server::check_file(path, fix, &mut |done, total| {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,6 +44,15 @@ pub struct Checked {
     pub text: String,
     /// The file is whole, or is now.
     pub is_whole: bool,
+}
+
+/// The files that are to be looked through if somebody names `path`: all that a manifest
+/// lists, or the manifest of a directory, in their order; otherwise the file itself.
+///
+/// # Errors
+/// The manifest cannot be read, or there is none in the directory.
+pub fn files_to_check(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    persist::files_at(&SystemDisk, path)
 }
 
 /// Looks through a journal or snapshot file, and with `fix` mends it, see

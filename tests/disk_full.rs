@@ -341,6 +341,37 @@ fn on_a_full_disk_reads_go_on_and_nothing_acknowledged_is_lost_by_kill_9() {
 }
 
 #[test]
+fn a_torn_end_on_a_full_disk_stops_writes_and_not_the_start() {
+    if Subject::chosen() == Subject::Redis {
+        // It keeps nothing of it.
+        return;
+    }
+    let Some(disk) = Disk::mount("disk-full-torn") else { return };
+    let dir = disk.path();
+    let server = start(&dir, Fsync::Always);
+    disk.put_ballast();
+    let taken = write_until_full(&server, 0).next;
+    drop(server);
+    let files = dir.join("appendonlydir");
+    let path = files.join("appendonly.aof.1.incr.aof");
+    let file = fs::OpenOptions::new().write(true).open(path).expect("it is there");
+    file.set_len(file.metadata().expect("it is open").len() - 50).expect("it can be cut");
+    fs::write(dir.join("rest"), vec![1; BALLAST_BYTES]).expect_err("it is full again");
+    let server = start(&dir, Fsync::Always);
+    let mut connection = server.connect();
+    assert_there(&mut connection, 0..taken - 1);
+    let refused = set(&mut connection, taken);
+    assert_misconf(&String::from_utf8_lossy(refused.text().unwrap_or_default()), NO_SPACE);
+    disk.remount(&format!("size={LARGER_DISK}"));
+    until_taken(&mut connection, taken);
+    drop(server);
+    let names = fs::read_dir(files).expect("it is there").flatten().map(|entry| entry.file_name());
+    assert_eq!(names.filter(|name| name.to_string_lossy().contains(".torn-")).count(), 1);
+    let server = start(&dir, Fsync::Always);
+    assert_there(&mut server.connect(), (0..taken - 1).chain([taken]));
+}
+
+#[test]
 fn writes_are_taken_again_when_there_is_room_again() {
     for fsync in [Fsync::Always, Fsync::EverySecond] {
         if Subject::chosen() == Subject::Redis && fsync == Fsync::Always {

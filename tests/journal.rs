@@ -366,6 +366,37 @@ fn who_reads_with_always_waits_for_what_was_changed_before_it_was_chosen() {
 }
 
 #[test]
+fn what_counted_when_it_was_written_is_waited_for_once_always_is_chosen() {
+    for policy in ["no", "everysec"] {
+        let mut sim = journaling(&[("appendfsync", policy)]);
+        sim.disk_is_stuck = true;
+        assert_eq!(sim.cli(1, "SET a 1"), "OK");
+        let seq = sim.journal.len() as u64;
+        let mut progress = JournalProgress {
+            written_seq: seq,
+            durable_seq: if policy == "no" { seq } else { 0 },
+            ..JournalProgress::default()
+        };
+        sim.engine.note_journal(progress.clone());
+        // Whoever asks for a sync waits for it in any case.
+        assert_eq!(sim.cli(3, "WAITAOF 1 0 0"), "", "{policy}");
+        assert_eq!(sim.engine.awaited_seq(), Some(seq));
+        assert_eq!(sim.cli(1, "CONFIG SET appendfsync always"), "OK");
+        assert_eq!(sim.cli(2, "GET a"), "", "{policy}");
+        // The writer has not heard of it yet.
+        sim.engine.note_journal(progress.clone());
+        sim.turn();
+        assert_eq!((sim.take_replies(2), sim.take_replies(3)), ("".into(), "".into()));
+        (progress.durable_seq, progress.synced_seq) = (seq, seq);
+        sim.engine.note_journal(progress);
+        sim.turn();
+        assert_eq!(sim.take_replies(2), "\"1\"");
+        assert_eq!(sim.take_replies(3), "1) (integer) 1\n2) (integer) 0");
+        assert_eq!(sim.engine.awaited_seq(), None);
+    }
+}
+
+#[test]
 fn a_client_that_goes_on_gets_its_replies_as_they_become_durable() {
     let mut sim = journaling(&[("appendfsync", "always")]);
     sim.disk_is_stuck = true;
@@ -531,6 +562,7 @@ fn fault(sim: &mut Sim, fault: Option<&str>) {
     sim.engine.note_journal(JournalProgress {
         written_seq: seq,
         durable_seq: seq,
+        synced_seq: seq,
         fault: fault.map(str::to_owned),
         ..JournalProgress::default()
     });

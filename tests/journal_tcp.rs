@@ -178,6 +178,21 @@ fn a_server_comes_back_with_everything_after_an_orderly_end() {
 }
 
 #[test]
+fn an_orderly_end_syncs_whatever_the_policy() {
+    let folder = Folder::new();
+    let server = start(folder.journaling("no"));
+    Client::loaded(&server).ask("SET last change");
+    server.shutdown().expect("all is written");
+    let bytes = fs::read(folder.files(".incr.").remove(0)).expect("it is there");
+    let text = String::from_utf8_lossy(&bytes);
+    // The journal notes how far it has been synced.
+    let change = text.find("change").expect("it is written");
+    let (_, note) = text.rsplit_once("tollgate-synced ").expect("it has been synced");
+    let synced: usize = note.split("\r\n").next().and_then(|it| it.parse().ok()).expect("a number");
+    assert!(synced > change, "{synced} bytes of {change} and more");
+}
+
+#[test]
 fn two_servers_cannot_have_one_journal() {
     let folder = Folder::new();
     let _server = start(folder.journaling("no"));
@@ -319,6 +334,23 @@ fn a_snapshot_is_a_backup_that_can_be_loaded() {
 }
 
 #[test]
+fn half_of_a_snapshot_that_a_killed_process_has_left_is_removed() {
+    let folder = Folder::new();
+    let (left, other) = (folder.0.join("temp-mine.aof"), folder.0.join("temp-other.aof"));
+    for path in [&left, &other] {
+        fs::write(path, "half of it").expect("it can be written");
+    }
+    let server = start(folder.builder().option("dbfilename", "mine.aof"));
+    let end = Instant::now() + PATIENCE;
+    while left.exists() {
+        assert!(Instant::now() < end, "it stays");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(other.exists(), "it would never have written that");
+    assert_eq!(Client::connect(&server).ask("SAVE"), "+OK");
+}
+
+#[test]
 fn shutdown_save_writes_a_snapshot_first() {
     let folder = Folder::new();
     let server = start(folder.builder());
@@ -361,6 +393,24 @@ fn a_torn_end_is_cut_and_kept_aside() {
 }
 
 #[test]
+fn a_journal_that_may_not_be_on_the_disk_is_rewritten_before_anybody_is_served() {
+    let folder = Folder::new();
+    let server = start(folder.journaling("no"));
+    assert_eq!(Client::loaded(&server).ask("SET a 1"), "+OK");
+    server.shutdown().expect("all is written");
+    let note = folder.0.join("appendonlydir/appendonly.aof.unsynced");
+    fs::write(&note, "").expect("it can be written");
+    assert!(folder.files(".base.").is_empty());
+    let server = start(folder.journaling("always"));
+    assert_eq!(Client::loaded(&server).ask("GET a"), "1");
+    assert_eq!(folder.files(".base.").len(), 1);
+    assert!(!note.exists(), "what it was about is of no use any more");
+    server.shutdown().expect("all is written");
+    let server = start(folder.journaling("always"));
+    assert_eq!(Client::loaded(&server).ask("GET a"), "1");
+}
+
+#[test]
 fn damage_stops_the_start_with_file_and_offset() {
     let folder = Folder::new();
     let server = start(folder.journaling("always"));
@@ -378,6 +428,48 @@ fn damage_stops_the_start_with_file_and_offset() {
     assert!(error.contains(&*path.to_string_lossy()), "{error}");
     assert!(error.contains("is damaged at offset"), "{error}");
     assert!(error.contains("tollgate check"), "{error}");
+}
+
+/// What the program says of a path, and whether all is well.
+fn checked(arguments: &[&std::ffi::OsStr]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let output = command.arg("check").args(arguments).output().expect("it can be run");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("words"))
+}
+
+#[test]
+fn all_files_of_a_journal_are_checked_and_mended_together() {
+    let folder = Folder::new();
+    let server = start(folder.journaling("always"));
+    let mut client = Client::loaded(&server);
+    client.ask("SET first 1");
+    assert!(client.ask("BGREWRITEAOF").starts_with("+Background"));
+    client.wait_for("aof_rewrites", "1");
+    client.ask("SET second 1");
+    let dir = folder.0.join("appendonlydir");
+    let (is_whole, text) = checked(&[dir.as_os_str()]);
+    assert!(is_whole && text.contains("all 2 files are whole"), "{text}");
+    server.shutdown().expect("all is written");
+
+    let (base, incr) = (folder.files(".base.").remove(0), folder.files(".incr.").remove(0));
+    let mut bytes = fs::read(&base).expect("it is there");
+    let at = bytes.windows(5).position(|part| part == b"first").expect("it is written");
+    bytes[at] = b'F';
+    fs::write(&base, bytes).expect("it can be written");
+    let (is_whole, text) = checked(&[folder.files("manifest").remove(0).as_os_str()]);
+    assert!(!is_whole && text.contains("1 of 2 files: "), "{text}");
+    let (damaged, whole) = (base.to_string_lossy(), incr.to_string_lossy());
+    let in_order = text.find(&*damaged) < text.find(&*whole);
+    assert!(in_order && text.contains(&format!("{damaged} is not whole")), "{text}");
+    assert!(!text.contains(&format!("{whole} is not whole")), "{text}");
+    // Several that are named, one of which is not there.
+    let (is_whole, text) = checked(&["none".as_ref(), incr.as_os_str()]);
+    assert!(!is_whole && text.contains("1 of 2 files: cannot open none"), "{text}");
+    let (is_whole, text) = checked(&[dir.as_os_str(), "--fix".as_ref()]);
+    assert!(is_whole && text.contains("rebuilt with"), "{text}");
+    let server = start(folder.journaling("always"));
+    assert_eq!(Client::loaded(&server).ask("EXISTS first second"), ":1");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn wait_aof(context: &mut Context<'_>, args: Args<'_>) -> Ran {
         .durability_waiters
         .take(me)
         .unwrap_or((persistence.sealed_seq + u64::from(is_dirty), end));
-    let is_durable = persistence.journaling && persistence.durable_seq >= needed;
+    let is_durable = persistence.journaling && persistence.synced_seq >= needed;
     let is_over = match context.wake {
         Wake::First | Wake::Ready => {
             context.in_transaction || (i64::from(is_durable) >= local && replicas == 0)

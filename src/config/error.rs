@@ -102,7 +102,7 @@ impl fmt::Display for OptionError {
                 }
             }
             OptionError::NoFile => {
-                out.write_str("which FILE is to be checked? (tollgate check FILE [--fix])")
+                out.write_str("which FILE is to be checked? (tollgate check FILE... [--fix])")
             }
             OptionError::ValueCount { option, missing: true, .. } => {
                 write!(out, "option '{}' needs a value", option.name)?;

@@ -77,8 +77,11 @@ impl Groups {
 pub struct JournalProgress {
     /// The number of the last group that the system has been given.
     pub written_seq: u64,
-    /// The number of the last group that will be there after a loss of power.
+    /// The number of the last group that counts as durable: that has been synced or, with
+    /// `appendfsync no`, written.
     pub durable_seq: u64,
+    /// The number of the last group that has been synced, whatever counts.
+    pub synced_seq: u64,
     /// Why nothing can be written at the moment.
     pub fault: Option<String>,
     /// Bytes that are not durable yet.
@@ -93,6 +96,9 @@ pub struct JournalProgress {
     /// A restart would not find the journal yet: it begins in the middle, and its first
     /// rewrite has not ended.
     pub is_unfounded: bool,
+    /// The fault stands until the journal has been rewritten, which is to be begun at
+    /// once.
+    pub needs_rewrite: bool,
 }
 
 /// What the engine remembers of the journal.
@@ -177,11 +183,13 @@ impl Engine {
         let persistence = &mut self.server.persistence;
         persistence.journaling = false;
         persistence.is_unfounded = false;
+        persistence.needs_rewrite = false;
         persistence.fault = None;
         persistence.unsynced_bytes = 0;
         // The next journal's are counted from the beginning.
         (persistence.delayed_syncs, persistence.delayed_syncs_reset) = (0, 0);
         persistence.durable_seq = persistence.sealed_seq;
+        persistence.synced_seq = persistence.sealed_seq;
         persistence.written_seq = persistence.sealed_seq;
         self.release();
         self.wake_for_durability();
@@ -270,6 +278,12 @@ impl Engine {
         !self.journal.sealed.is_empty() || (self.journal.is_on && !self.keyspace.is_clean())
     }
 
+    /// The last group that a client waits for with WAITAOF, if that has not been synced.
+    pub fn awaited_seq(&self) -> Option<u64> {
+        let persistence = &self.server.persistence;
+        persistence.durability_waiters.last_seq().filter(|&seq| seq > persistence.synced_seq)
+    }
+
     /// The number of the last group.
     pub fn sealed_seq(&self) -> u64 {
         self.server.persistence.sealed_seq
@@ -281,11 +295,14 @@ impl Engine {
         let persistence = &mut self.server.persistence;
         persistence.written_seq = progress.written_seq;
         persistence.durable_seq = progress.durable_seq;
+        persistence.synced_seq = progress.synced_seq;
+        persistence.count_durable(self.config.appendfsync);
         persistence.unsynced_bytes = progress.unsynced_bytes;
         persistence.current_bytes = progress.current_bytes;
         persistence.base_bytes = progress.base_bytes;
         persistence.delayed_syncs = progress.delayed_syncs;
         persistence.is_unfounded = progress.is_unfounded;
+        persistence.needs_rewrite = progress.needs_rewrite;
         if persistence.fault != progress.fault {
             persistence.fault = progress.fault;
         }

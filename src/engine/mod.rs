@@ -506,6 +506,7 @@ impl Engine {
     fn apply_config(&mut self) {
         self.keyspace.set_notify(self.config.notify_keyspace_events);
         self.keyspace.set_write_times(self.config.key_write_times);
+        self.server.persistence.count_durable(self.config.appendfsync);
         self.follow_journal();
         self.release();
         if !self.config.appendonly {

@@ -21,7 +21,7 @@ impl Engine {
     /// from now on to the new one.
     pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
         self.request_rewrite_if_grown();
-        self.request_first_rewrite();
+        self.request_needed_rewrite();
         let unix_s = self.now.unix_s();
         let persistence = &mut self.server.persistence;
         if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
@@ -75,10 +75,11 @@ impl Engine {
         }
     }
 
-    /// A journal that was begun in the middle is none before it is rewritten.
-    fn request_first_rewrite(&mut self) {
+    /// A journal that was begun in the middle, or may have lost something, is none before
+    /// it is rewritten.
+    fn request_needed_rewrite(&mut self) {
         let persistence = &mut self.server.persistence;
-        if persistence.is_unfounded
+        if persistence.awaits_rewrite()
             && !persistence.rewrite.is_active()
             && self.now.unix_s() >= persistence.rewrite.retry_s(FIRST_PAUSE_MAX_S)
         {
@@ -136,7 +137,7 @@ impl Engine {
     pub(super) fn wake_for_durability(&mut self) {
         let persistence = &self.server.persistence;
         let served: Vec<_> =
-            persistence.durability_waiters.served(persistence.durable_seq).collect();
+            persistence.durability_waiters.served(persistence.synced_seq).collect();
         for (key, id) in served {
             // One that has gone has left its place here.
             if !self.wake_waiting(key, id) {

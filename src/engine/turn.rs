@@ -93,8 +93,8 @@ impl Engine {
         {
             note(at);
         }
-        // A first rewrite that has failed is tried again by itself.
-        let is_missing = self.server.persistence.is_unfounded && !self.is_rewriting();
+        // A rewrite without which there is no journal is tried again by itself.
+        let is_missing = self.server.persistence.awaits_rewrite() && !self.is_rewriting();
         if is_missing || !self.clients.soft_limited.is_empty() {
             note(now + CHECK_EVERY);
         }

@@ -1,12 +1,13 @@
 //! Looks through one file, says what is wrong with it, and mends what can be.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::groups::{FileKind, Header, end_command, push_sealed, synced_command};
-use super::home::{Fault, LOCK_NAME, dir_of};
+use super::home::{Fault, LOCK_NAME, dir_of, read_manifest};
 use super::opening::{free_name, keep_aside};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
 
@@ -109,6 +110,48 @@ impl fmt::Display for Fixed {
     }
 }
 
+/// How the name of a list of a journal's files ends.
+const MANIFEST_ENDING: &str = ".manifest";
+
+/// The files that a path stands for, in the order in which they are loaded: those that a
+/// manifest lists; of a directory, those of each manifest in it; otherwise the file.
+///
+/// # Errors
+/// What the disk says; also a manifest that cannot be read, and a directory without one.
+pub fn files_at<D: Disk>(disk: &D, path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    if is_manifest(disk, path) {
+        return listed_in(disk, path);
+    }
+    // Whatever it is if not a directory, it will be opened.
+    let Ok(names) = disk.list(path) else { return Ok(vec![path.to_path_buf()]) };
+    let mut manifests: Vec<PathBuf> =
+        names.iter().map(|name| path.join(name)).filter(|path| is_manifest(disk, path)).collect();
+    if manifests.is_empty() {
+        let error = io::Error::new(io::ErrorKind::NotFound, "there is no manifest in it");
+        return Err(Fault::new("look through", path, &error));
+    }
+    manifests.sort();
+    let mut files = Vec::new();
+    for manifest in manifests {
+        files.extend(listed_in(disk, &manifest)?);
+    }
+    Ok(files)
+}
+
+fn is_manifest<D: Disk>(disk: &D, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // One that was not finished is no journal's.
+    name.ends_with(MANIFEST_ENDING) && !name.starts_with("temp-") && disk.list(path).is_err()
+}
+
+fn listed_in<D: Disk>(disk: &D, path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let manifest = read_manifest(disk, path)?.map_err(|error| {
+        Fault::new("read", path, &io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+    })?;
+    let dir = dir_of(path);
+    Ok(manifest.chain().map(|file| dir.join(&file.name)).collect())
+}
+
 /// Looks through a file. `progress` is told now and then how many of how many bytes are
 /// done.
 ///
@@ -155,7 +198,7 @@ pub fn fix<D: Disk>(
     };
     if report.origin == Origin::Unknown && bad.is_damage && bad.groups_behind == 0 {
         // Somebody's file, but hardly one of ours: not to be touched.
-        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, bad.reason);
+        let error = io::Error::new(io::ErrorKind::InvalidData, bad.reason);
         return Err(Fault::new("mend", path, &error));
     }
     // A file whose beginning says nothing is taken for what its name says.
@@ -240,10 +283,8 @@ fn lock_journal_of<D: Disk>(disk: &D, path: &Path) -> Result<Option<D::Lock>, Fa
     match disk.lock(&lock_path).map_err(Fault::of("lock", &lock_path))? {
         Some(lock) => Ok(Some(lock)),
         None => {
-            let error = std::io::Error::new(
-                std::io::ErrorKind::ResourceBusy,
-                "a running server has this journal",
-            );
+            let error =
+                io::Error::new(io::ErrorKind::ResourceBusy, "a running server has this journal");
             Err(Fault::new("lock", &lock_path, &error))
         }
     }

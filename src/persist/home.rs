@@ -44,6 +44,12 @@ impl Location {
         format!("temp-{name}")
     }
 
+    /// The name of the file that says that a sync has failed of what counts: whoever
+    /// reads the files may see what is not on the disk.
+    fn mark_name(&self) -> String {
+        format!("{}.unsynced", self.file_name)
+    }
+
     pub(super) fn is_temp(&self, name: &str) -> bool {
         name.strip_prefix("temp-").is_some_and(|rest| rest.starts_with(&self.file_name))
     }
@@ -86,6 +92,16 @@ impl std::error::Error for Fault {}
 pub(super) fn dir_of(path: &Path) -> &Path {
     // A mere name has an empty parent, which no system call takes.
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Reads a manifest.
+pub(super) fn read_manifest<D: Disk>(
+    disk: &D,
+    path: &Path,
+) -> Result<Result<Manifest, ManifestError>, Fault> {
+    let file = disk.open(path, false).map_err(Fault::of("open", path))?;
+    let text = read_all(&file, MANIFEST_BYTES_MAX).map_err(Fault::of("read", path))?;
+    Ok(Manifest::parse(&text))
 }
 
 /// Why a manifest could not be saved.
@@ -133,6 +149,22 @@ impl<D: Disk> Home<D> {
         self.disk.sync_dir(&self.dir).map_err(Fault::of("sync", &self.dir))
     }
 
+    /// Notes for the next process that the files may show what is not on the disk, and
+    /// answers whether that is there. A disk that fails may not take it.
+    pub(super) fn mark(&self) -> bool {
+        let created = self.disk.create(&self.path(&self.location.mark_name()));
+        created.is_ok() && self.sync_dir().is_ok()
+    }
+
+    /// Takes the note back. If it stays, a start takes longer.
+    pub(super) fn unmark(&self) {
+        let _ = self.disk.remove(&self.path(&self.location.mark_name()));
+    }
+
+    pub(super) fn is_marked(&self) -> Result<bool, Fault> {
+        Ok(self.list()?.contains(&self.location.mark_name()))
+    }
+
     /// The names in the directory.
     pub(super) fn list(&self) -> Result<Vec<String>, Fault> {
         self.disk.list(&self.dir).map_err(Fault::of("list", &self.dir))
@@ -151,13 +183,10 @@ impl<D: Disk> Home<D> {
 
     /// Reads the manifest; `None` if there is none.
     pub(super) fn load_manifest(&self) -> Result<Option<Result<Manifest, ManifestError>>, Fault> {
-        let path = self.manifest_path();
-        let file = match self.disk.open(&path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(Fault::of("open", &path))?,
-        };
-        let text = read_all(&file, MANIFEST_BYTES_MAX).map_err(Fault::of("read", &path))?;
-        Ok(Some(Manifest::parse(&text)))
+        match read_manifest(&self.disk, &self.manifest_path()) {
+            Err(fault) if fault.kind == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Replaces the manifest, durably.

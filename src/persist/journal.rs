@@ -1,15 +1,18 @@
 //! The journal that is being written: a state machine whose every step may fail and can
 //! be taken again.
 
+mod rewriting;
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::groups::{FileKind, Header, SEAL_BYTES, push_sealed, seal};
+use super::groups::{SEAL_BYTES, push_sealed, seal};
 use super::home::{Fault, Home};
+use super::incr::{CurrentFile, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
+use super::opening::{CutTail, Uncut};
 use super::queue::Queue;
-use super::snapshot::{Snapshot, SnapshotWriter};
 
 /// How many groups, and bytes of them unless a single one is larger, are given to the
 /// system at once. With their seals, and a note before them, they are as many pieces as it
@@ -45,6 +48,8 @@ pub struct Progress {
     pub written_seq: u64,
     /// Number of the last group that is durable, see [`Counted`].
     pub durable_seq: u64,
+    /// Number of the last group that has been synced, whatever counts.
+    pub synced_seq: u64,
     /// Bytes of the base; 0 if there is none.
     pub base_bytes: u64,
     /// Bytes of the files of what happened since the base.
@@ -63,6 +68,15 @@ struct Rewrite {
     base: ManifestFile,
     /// A crash may leave a manifest that lists the base.
     may_be_listed: bool,
+}
+
+/// Groups that had counted when they were written, and are not kept in memory therefore,
+/// were to be synced after all, and that has failed. Nobody knows which of them are on
+/// the disk, but a base shows what they did.
+struct Broken {
+    fault: Fault,
+    /// Groups go to a file behind the one that may have lost some.
+    is_left: bool,
 }
 
 /// An open journal, whose directory is locked as long as it lives.
@@ -95,17 +109,29 @@ pub struct Journal<D: Disk> {
     is_lost: bool,
     /// The file that was given up has been cut to what is durable.
     is_lost_cut: bool,
+    /// Only a new base makes the journal whole: nothing becomes durable before.
+    broken: Option<Broken>,
+    /// A sync has failed of groups that counted when they were written. Those that
+    /// succeed afterwards say nothing of them.
+    is_suspect: bool,
+    /// The next process will know of that from a note.
+    is_marked: bool,
     queue: Queue,
     /// Number of the last group in the queue.
     queued_seq: u64,
     written_seq: u64,
     durable_seq: u64,
+    synced_seq: u64,
     counted: Counted,
     /// There is to be room in the file for small writes.
     wants_room: bool,
     /// Bytes up to which there is some.
     room_end: u64,
     fault: Option<Fault>,
+    /// What stands behind the file's whole groups was torn before this process.
+    uncut: Option<Uncut>,
+    /// See [`Journal::take_cut_tail`].
+    cut_tail: Option<CutTail>,
     rewrite: Option<Rewrite>,
     /// The files from this number on replace all that are listed, as soon as there is a
     /// base that goes with them. Until then they are listed as not needed, so that what
@@ -134,22 +160,18 @@ pub(super) struct Found<D: Disk> {
     pub(super) file_bytes: BTreeMap<String, u64>,
     /// The file to go on with; a new one if there is none.
     pub(super) current: Option<CurrentFile<D>>,
+    /// It is still to be cut.
+    pub(super) uncut: Option<Uncut>,
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
 }
 
-/// The file that is written, which is listed.
-pub(super) struct CurrentFile<D: Disk> {
-    pub(super) file: D::File,
-    pub(super) name: String,
-    pub(super) bytes: u64,
-}
-
 impl<D: Disk> Journal<D> {
     /// Goes on with a journal, in a new file if need be.
     pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
-        let Found { home, mut manifest, mut file_bytes, current, now_unix_ms, replaces } = found;
+        let Found { home, mut manifest, mut file_bytes, current, uncut, now_unix_ms, replaces } =
+            found;
         let mut last_incr = manifest.last_sequence(Role::Incr);
         let replaces_from = replaces.then_some(last_incr + 1);
         // One that nobody wants any more may still be being written.
@@ -189,14 +211,20 @@ impl<D: Disk> Journal<D> {
             is_ragged: false,
             is_lost: false,
             is_lost_cut: false,
+            broken: None,
+            is_suspect: false,
+            is_marked: replaces,
             queue: Queue::default(),
             queued_seq: 0,
             written_seq: 0,
             durable_seq: 0,
+            synced_seq: 0,
             counted: Counted::Synced,
             wants_room: false,
             room_end: 0,
-            fault: None,
+            fault: uncut.as_ref().map(|uncut| uncut.fault.clone()),
+            uncut,
+            cut_tail: None,
             rewrite: None,
             replaces_from,
             last_incr,
@@ -213,9 +241,19 @@ impl<D: Disk> Journal<D> {
         Ok(journal)
     }
 
-    /// Chooses when groups count as durable; [`Counted::Synced`] at first.
+    /// Chooses when groups count as durable; [`Counted::Synced`] at first. Groups that
+    /// counted because they were written count again when they have been synced, which
+    /// whoever chooses that should not put off.
     pub fn set_counted(&mut self, counted: Counted) {
         self.counted = counted;
+        if counted == Counted::Written {
+            return;
+        }
+        self.durable_seq = self.durable_seq.min(self.synced_seq);
+        if self.is_suspect && self.broken.is_none() {
+            let error = io::Error::other("an earlier sync has failed");
+            self.break_off(self.file_fault("sync", &error));
+        }
     }
 
     /// Chooses whether the file is given room at its end, a quarter of a megabyte of zeros,
@@ -239,6 +277,7 @@ impl<D: Disk> Journal<D> {
         Progress {
             written_seq: self.written_seq,
             durable_seq: self.durable_seq,
+            synced_seq: self.synced_seq,
             base_bytes: listed(true),
             incr_bytes: listed(false) + self.written,
             queued_bytes: self.queue.unwritten_bytes(),
@@ -265,7 +304,8 @@ impl<D: Disk> Journal<D> {
     pub fn append(&mut self, groups: Vec<u8>, ends: Vec<usize>, last_seq: u64) {
         let before = last_seq - ends.len() as u64;
         if self.queued_seq == 0 {
-            (self.queued_seq, self.written_seq, self.durable_seq) = (before, before, before);
+            (self.queued_seq, self.written_seq) = (before, before);
+            (self.durable_seq, self.synced_seq) = (before, before);
         }
         debug_assert_eq!(before, self.queued_seq);
         self.queue.push(groups, ends);
@@ -274,7 +314,11 @@ impl<D: Disk> Journal<D> {
 
     /// Puts everything that is queued into the file. Answers whether all is well.
     pub fn write(&mut self) -> bool {
-        self.fault = self.try_write().err();
+        if (self.is_suspect || self.broken.is_some()) && !self.is_marked {
+            self.is_marked = self.home.mark();
+        }
+        let written = self.try_write();
+        self.fault = written.err().or_else(|| self.break_fault());
         self.fault.is_none()
     }
 
@@ -282,15 +326,50 @@ impl<D: Disk> Journal<D> {
     /// write that has failed keeps that from being so.
     pub fn sync(&mut self) -> bool {
         let was_lost = self.is_lost;
-        match self.try_sync() {
+        match self.sync_all() {
             Err(fault) => self.fault = Some(fault),
-            Ok(()) if was_lost => self.fault = None,
+            Ok(()) if was_lost => self.fault = self.break_fault(),
             Ok(()) => {}
         }
         self.fault.is_none()
     }
 
+    /// Whether only a rewrite, whatever it costs, makes the journal whole: groups that
+    /// counted when they were written may be lost. Until it is finished the fault stands.
+    pub fn needs_rewrite(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Whether what is appended counts only from the end of the first rewrite on, which is
+    /// to be begun at once: what is in the files is of another time, or may not be on the
+    /// disk.
+    pub fn is_replacement(&self) -> bool {
+        self.replaces_from.is_some()
+    }
+
+    fn break_fault(&self) -> Option<Fault> {
+        self.broken.as_ref().map(|broken| broken.fault.clone())
+    }
+
+    /// The file cannot be gone on with, and not be cut to what is durable either: more
+    /// than that has counted.
+    fn check_left(&self) -> Result<(), Fault> {
+        match &self.broken {
+            Some(Broken { fault, is_left: false }) => Err(fault.clone()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn break_off(&mut self, mut fault: Fault) {
+        self.forget_rewrite();
+        fault.cause.push_str("; the journal has to be rewritten");
+        self.fault = Some(fault.clone());
+        self.broken = Some(Broken { fault, is_left: false });
+    }
+
     fn try_write(&mut self) -> Result<(), Fault> {
+        self.cut_torn_end()?;
+        self.check_left()?;
         if self.is_lost {
             return self.recover();
         }
@@ -304,26 +383,46 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Makes everything that is in the file durable, so that another may follow it.
-    fn try_sync(&mut self) -> Result<(), Fault> {
+    fn sync_all(&mut self) -> Result<(), Fault> {
+        self.cut_torn_end()?;
+        self.check_left()?;
         if self.is_lost {
             return self.recover();
         }
         self.cut_ragged_end()?;
         if self.is_dirty {
             if let Err(error) = self.file.sync_data() {
-                // Where groups count when they are written none is left to be written
-                // again, and the file as it can be read is the best there is.
-                if self.counted == Counted::Synced {
-                    self.give_up_file();
-                }
-                return Err(self.file_fault("sync", &error));
+                let fault = self.file_fault("sync", &error);
+                return Err(self.note_failed_sync(fault));
             }
             self.is_dirty = false;
         }
-        self.proven = self.written;
         self.check_name()?;
+        if !self.is_suspect && self.broken.is_none() {
+            self.proven = self.written;
+            self.synced_seq = self.written_seq;
+        }
         self.count_durable();
         Ok(())
+    }
+
+    /// Answers the fault that there is.
+    fn note_failed_sync(&mut self, fault: Fault) -> Fault {
+        let has_counted_more = self.proven < self.synced;
+        if self.counted == Counted::Written && self.broken.is_none() {
+            // None of the groups is left to be written again, and the file as it can be
+            // read is the best there is.
+            self.is_suspect = true;
+            self.is_marked = self.home.mark();
+            self.forget_rewrite();
+            return fault;
+        }
+        self.give_up_file();
+        if has_counted_more {
+            self.is_marked = self.home.mark();
+            self.break_off(fault.clone());
+        }
+        self.break_fault().unwrap_or(fault)
     }
 
     fn file_fault(&self, operation: &'static str, error: &io::Error) -> Fault {
@@ -331,6 +430,9 @@ impl<D: Disk> Journal<D> {
     }
 
     fn count_durable(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
         self.queue.release();
         self.synced = self.written;
         self.durable_seq = self.written_seq;
@@ -341,7 +443,7 @@ impl<D: Disk> Journal<D> {
     /// themselves. If it cannot be written, less is known after a crash.
     pub fn note_synced(&mut self) {
         let Some(note) = self.synced_note() else { return };
-        if self.is_lost || self.is_ragged {
+        if self.is_lost || self.is_ragged || self.uncut.is_some() || self.broken.is_some() {
             return;
         }
         self.is_dirty = true;
@@ -405,7 +507,7 @@ impl<D: Disk> Journal<D> {
         self.open_next()?;
         self.is_lost = false;
         self.write_queue()?;
-        self.try_sync()
+        self.sync_all()
     }
 
     /// Whether all listed files are still there. To list another one beside them would
@@ -419,6 +521,26 @@ impl<D: Disk> Journal<D> {
                 Err(Fault::new("go on without", &self.home.path(&file.name), &error))
             }
         }
+    }
+
+    /// Cuts what was torn before this process, if there was no room to keep it.
+    fn cut_torn_end(&mut self) -> Result<(), Fault> {
+        if let Some(uncut) = &self.uncut {
+            let path = self.home.path(&self.file_name);
+            let cut = uncut.cut(&self.home.disk, &mut self.file, &path)?;
+            self.cut_tail.get_or_insert(cut);
+            // Before anything is written there: groups that stood behind the torn one
+            // must not come back behind others.
+            self.file.sync_data().map_err(|error| self.file_fault("sync", &error))?;
+            self.uncut = None;
+        }
+        Ok(())
+    }
+
+    /// The torn end that [`Opening::finish`](super::Opening::finish) could not cut, if that
+    /// has been done since the last call.
+    pub fn take_cut_tail(&mut self) -> Option<CutTail> {
+        self.cut_tail.take()
     }
 
     fn cut_ragged_end(&mut self) -> Result<(), Fault> {
@@ -538,200 +660,6 @@ impl<D: Disk> Journal<D> {
         self.remove_unlisted();
         Ok(())
     }
-
-    /// Begins a rewrite: all groups that are not yet written, and all later ones, go to a
-    /// new file, and what comes back writes a new base. It is for the state of every key
-    /// at some time after this call. `now_unix_ms` is noted in the new files.
-    ///
-    /// A rewrite that had begun is abandoned.
-    ///
-    /// # Errors
-    /// What the disk says; the journal goes on as before. Also the fault that stands.
-    pub fn begin_rewrite(&mut self, now_unix_ms: u64) -> Result<SnapshotWriter<D>, Fault> {
-        self.abandon_rewrite();
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
-        self.now_unix_ms = now_unix_ms;
-        // Only the last file may end in a torn group, so this one has to be durable
-        // before there is a later one.
-        if let Err(fault) = self.try_sync() {
-            if self.is_lost {
-                self.fault = Some(fault.clone());
-            }
-            return Err(fault);
-        }
-        self.open_next()?;
-        self.last_base += 1;
-        let location = &self.home.location;
-        let name = location.name_of(Role::Base, self.last_base);
-        let header =
-            Header { kind: FileKind::Base, sequence: self.last_base, created_unix_ms: now_unix_ms };
-        let temp = self.home.path(&location.temp_name(&name));
-        let path = self.home.path(&name);
-        let disk = self.home.disk.clone();
-        let writer = SnapshotWriter::create(disk, temp, path, header, BASE_SYNC_BYTES)?;
-        self.rewrite = Some(Rewrite {
-            first_incr: self.last_incr,
-            base: ManifestFile { name, sequence: self.last_base, role: Role::Base },
-            may_be_listed: false,
-        });
-        Ok(writer)
-    }
-
-    /// Whether a rewrite has begun and neither finished nor been abandoned.
-    pub fn is_rewriting(&self) -> bool {
-        self.rewrite.is_some()
-    }
-
-    /// The new base is written: from now on it and the files since the rewrite's
-    /// beginning are the journal, and the old files are removed. Without a rewrite that
-    /// `base` belongs to nothing happens.
-    ///
-    /// # Errors
-    /// What the disk says. The old files and the new ones are all still there, and it
-    /// can be tried again or abandoned.
-    pub fn finish_rewrite(&mut self, base: &Snapshot) -> Result<(), Fault> {
-        let Some(rewrite) = &self.rewrite else { return Ok(()) };
-        if base.header.sequence != rewrite.base.sequence {
-            return Ok(());
-        }
-        let mut manifest = Manifest { files: vec![rewrite.base.clone()] };
-        for file in &self.manifest.files {
-            let is_incr = file.role == Role::Incr
-                || self.replaces_from.is_some_and(|from| {
-                    let own_name = self.home.location.name_of(Role::Incr, file.sequence);
-                    file.sequence >= from && file.name == own_name
-                });
-            let is_kept = is_incr && file.sequence >= rewrite.first_incr;
-            let role = if is_kept { Role::Incr } else { Role::History };
-            manifest.files.push(ManifestFile { role, ..file.clone() });
-        }
-        let base_name = rewrite.base.name.clone();
-        if let Err(unsaved) = self.home.save_manifest(&manifest) {
-            if let Some(rewrite) = &mut self.rewrite {
-                rewrite.may_be_listed |= unsaved.is_uncertain;
-            }
-            return Err(unsaved.fault);
-        }
-        self.file_bytes.insert(base_name, base.bytes);
-        self.manifest = manifest;
-        (self.rewrite, self.replaces_from) = (None, None);
-        self.remove_unlisted();
-        self.remove_history();
-        Ok(())
-    }
-
-    /// Forgets the rewrite that has begun, if one has. The journal stays whole: it keeps
-    /// its old base and all files since.
-    pub fn abandon_rewrite(&mut self) {
-        let Some(rewrite) = self.rewrite.take() else { return };
-        // Its base may be there, and even listed where finishing has failed late. If not,
-        // it goes at once: a disk that is full has no room for a change of the manifest.
-        if rewrite.may_be_listed {
-            self.unlisted.push(rewrite.base.name);
-        } else {
-            self.remove(&rewrite.base.name);
-        }
-    }
-
-    /// Files that have been removed since the last call and are still open: their room is
-    /// given back when they are closed, which can take half a second and should be done
-    /// where nobody waits.
-    pub fn take_removed(&mut self) -> Vec<D::File> {
-        std::mem::take(&mut self.removed)
-    }
-
-    /// Removes what an earlier change of the manifest may have listed; one has become
-    /// durable that does not.
-    fn remove_unlisted(&mut self) {
-        for name in std::mem::take(&mut self.unlisted) {
-            if !self.manifest.files.iter().any(|file| file.name == name) {
-                self.remove(&name);
-            }
-        }
-    }
-
-    /// Removes the files that are listed as no longer needed, and then their lines.
-    fn remove_history(&mut self) {
-        let is_history = |file: &ManifestFile| file.role == Role::History;
-        let history = self.manifest.files.iter().filter(|file| is_history(file));
-        let mut removed: Vec<String> = history.map(|file| file.name.clone()).collect();
-        removed.retain(|name| self.remove(name));
-        if removed.is_empty() {
-            return;
-        }
-        let mut manifest = self.manifest.clone();
-        manifest.files.retain(|file| !(is_history(file) && removed.contains(&file.name)));
-        self.file_bytes.retain(|name, _| !removed.contains(name));
-        // The lines of files that are gone do no harm if they stay.
-        if self.home.save_manifest(&manifest).is_ok() {
-            self.manifest = manifest;
-        }
-    }
-
-    /// Removes a file and answers whether it is gone. That it stays costs its bytes.
-    fn remove(&mut self, name: &str) -> bool {
-        let path = self.home.path(name);
-        let open = self.home.disk.open(&path, false);
-        match self.home.disk.remove(&path) {
-            Ok(()) => {
-                self.removed.extend(open);
-                true
-            }
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
-    }
-}
-
-/// How many bytes of a base are synced at once.
-const BASE_SYNC_BYTES: u64 = 4 * 1024 * 1024;
-
-/// Why a new file is not in the manifest.
-struct NotAdded {
-    fault: Fault,
-    /// The file's name, if the manifest may list it all the same after a crash.
-    name: Option<String>,
-}
-
-/// Creates the next file for groups and lists it in `manifest`, all durably.
-fn add_incr<D: Disk>(
-    home: &Home<D>,
-    manifest: &mut Manifest,
-    role: Role,
-    last_incr: &mut u64,
-    now_unix_ms: u64,
-) -> Result<CurrentFile<D>, NotAdded> {
-    let sequence = *last_incr + 1;
-    let name = home.location.name_of(Role::Incr, sequence);
-    let path = home.path(&name);
-    let header = Header { kind: FileKind::Incr, sequence, created_unix_ms: now_unix_ms };
-    let mut bytes = Vec::new();
-    push_sealed(&mut bytes, 0, &header.command());
-    let not_added = |fault| NotAdded { fault, name: None };
-    let mut file =
-        home.disk.create(&path).map_err(Fault::of("create", &path)).map_err(not_added)?;
-    let put = append_all(&mut file, &bytes)
-        .map_err(Fault::of("write", &path))
-        .and_then(|()| file.sync_data().map_err(Fault::of("sync", &path)))
-        // Before the manifest says that there is such a file there is one.
-        .and_then(|()| home.sync_dir());
-    if let Err(fault) = put {
-        // The next attempt takes the same name.
-        let _ = home.disk.remove(&path);
-        return Err(not_added(fault));
-    }
-    manifest.files.push(ManifestFile { name: name.clone(), sequence, role });
-    if let Err(unsaved) = home.save_manifest(manifest) {
-        if !unsaved.is_uncertain {
-            let _ = home.disk.remove(&path);
-            return Err(not_added(unsaved.fault));
-        }
-        *last_incr = sequence;
-        return Err(NotAdded { fault: unsaved.fault, name: Some(name) });
-    }
-    *last_incr = sequence;
-    Ok(CurrentFile { file, name, bytes: bytes.len() as u64 })
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::home::{Fault, Home, LOCK_NAME, Location};
-use super::journal::{CurrentFile, Found, Journal};
+use super::incr::CurrentFile;
+use super::journal::{Found, Journal};
 use super::manifest::{Manifest, ManifestError, Role};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
 
@@ -144,6 +145,8 @@ struct LastFile<D: Disk> {
     /// It, if it can be gone on with.
     current: Option<CurrentFile<D>>,
     cut_tail: Option<CutTail>,
+    /// It is still to be cut, and why.
+    uncut: Option<Uncut>,
 }
 
 /// A journal that is being loaded: [`Opening::next_group`] yields its groups, and when there
@@ -341,11 +344,19 @@ impl<D: Disk> Opening<D> {
     /// Cuts what is torn, keeping it aside, and makes the journal ready to be written.
     /// Groups that have not been yielded yet are passed over.
     ///
+    /// If there is no room to keep what is torn, the journal can be loaded all the same:
+    /// the [fault](Journal::fault) stands, and nothing is written, until there is room,
+    /// and then the end is cut.
+    ///
+    /// If the last process has left a note that a sync had failed, the journal [has to be
+    /// replaced](Journal::is_replacement), as after [`Opening::replace`].
+    ///
     /// # Errors
     /// See [`OpenError`].
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
         while self.next_group()?.is_some() {}
-        let LastFile { current, cut_tail } = self.ready_last_file()?;
+        let replaces = self.home.is_marked()?;
+        let LastFile { current, cut_tail, uncut } = self.ready_last_file(replaces)?;
         for file in &self.files {
             // What the last process has written and not synced is about to be built
             // upon. That need not be in the last file only, see `is_end`.
@@ -369,7 +380,7 @@ impl<D: Disk> Opening<D> {
         let file_bytes: BTreeMap<String, u64> =
             self.files.iter().map(|file| (file.name.clone(), file.bytes)).collect();
         let Opening { home, manifest, now_unix_ms, .. } = self;
-        let found = Found { home, manifest, file_bytes, current, now_unix_ms, replaces: false };
+        let found = Found { home, manifest, file_bytes, current, uncut, now_unix_ms, replaces };
         Ok((Journal::begin(found)?, cut_tail))
     }
 
@@ -384,14 +395,21 @@ impl<D: Disk> Opening<D> {
     /// What the disk says.
     pub fn replace(self) -> Result<Journal<D>, OpenError> {
         let Opening { home, manifest, now_unix_ms, .. } = self;
-        let (file_bytes, current) = (BTreeMap::new(), None);
-        let found = Found { home, manifest, file_bytes, current, now_unix_ms, replaces: true };
+        let found = Found {
+            home,
+            manifest,
+            file_bytes: BTreeMap::new(),
+            current: None,
+            uncut: None,
+            now_unix_ms,
+            replaces: true,
+        };
         Ok(Journal::begin(found)?)
     }
 
     /// Cuts the last file if it is torn, and opens it if it can be gone on with.
-    fn ready_last_file(&mut self) -> Result<LastFile<D>, OpenError> {
-        let none = LastFile { current: None, cut_tail: None };
+    fn ready_last_file(&mut self, replaces: bool) -> Result<LastFile<D>, OpenError> {
+        let none = LastFile { current: None, cut_tail: None, uncut: None };
         let Some(last) = self.files.last_mut() else { return Ok(none) };
         if last.role != Role::Incr || (self.torn.is_none() && !self.is_last_ours) {
             return Ok(none);
@@ -399,22 +417,63 @@ impl<D: Disk> Opening<D> {
         let path = &last.path;
         let opened = self.home.disk.open(path, true);
         let mut file = opened.map_err(Fault::of("open", path))?;
-        let mut cut_tail = None;
+        let (mut cut_tail, mut uncut) = (None, None);
+        let bytes = self.torn.map_or(last.bytes, |(at, _)| at);
+        let is_usable = self.is_last_ours && bytes > 0 && !replaces;
         if let Some((at, reason)) = self.torn {
-            let kept = keep_aside(&self.home.disk, &file, path, at..last.bytes)?;
-            file.truncate(at).map_err(Fault::of("cut", path))?;
-            let bytes = last.bytes - at;
-            last.bytes = at;
-            cut_tail = Some(CutTail { path: path.clone(), at, bytes, reason, kept });
+            match cut_torn(&self.home.disk, &mut file, path, at..last.bytes, reason) {
+                Ok(cut) => cut_tail = Some(cut),
+                // Anything else would need room as well.
+                Err(fault) if is_usable && lacks_room(&fault) => {
+                    uncut = Some(Uncut { range: at..last.bytes, reason, fault });
+                }
+                Err(fault) => return Err(fault.into()),
+            }
         } else {
             // Only its room, if it has any.
             file.truncate(last.bytes).map_err(Fault::of("cut", path))?;
         }
-        let is_usable = self.is_last_ours && last.bytes > 0;
-        let current =
-            is_usable.then(|| CurrentFile { file, name: last.name.clone(), bytes: last.bytes });
-        Ok(LastFile { current, cut_tail })
+        last.bytes = bytes;
+        let current = is_usable.then(|| CurrentFile { file, name: last.name.clone(), bytes });
+        Ok(LastFile { current, cut_tail, uncut })
     }
+}
+
+/// A torn end that could not be cut off, for there was no room to keep it.
+pub(super) struct Uncut {
+    range: Range<u64>,
+    reason: &'static str,
+    pub(super) fault: Fault,
+}
+
+impl Uncut {
+    /// Tries it again.
+    pub(super) fn cut<D: Disk>(
+        &self,
+        disk: &D,
+        file: &mut D::File,
+        path: &Path,
+    ) -> Result<CutTail, Fault> {
+        cut_torn(disk, file, path, self.range.clone(), self.reason)
+    }
+}
+
+fn lacks_room(fault: &Fault) -> bool {
+    matches!(fault.kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Cuts a file at the range's start, keeping what stands there aside.
+fn cut_torn<D: Disk>(
+    disk: &D,
+    file: &mut D::File,
+    path: &Path,
+    range: Range<u64>,
+    reason: &'static str,
+) -> Result<CutTail, Fault> {
+    let (at, bytes) = (range.start, range.end - range.start);
+    let kept = keep_aside(disk, file, path, range)?;
+    file.truncate(at).map_err(Fault::of("cut", path))?;
+    Ok(CutTail { path: path.to_path_buf(), at, bytes, reason, kept })
 }
 
 /// Without a manifest there must be nothing that one could have listed: to begin anew
@@ -454,7 +513,22 @@ pub(super) fn keep_aside<D: Disk>(
         return Ok(None);
     }
     let kept = free_name(disk, path, &format!("torn-{}", range.start))?;
-    let mut copy = disk.create(&kept).map_err(Fault::of("create", &kept))?;
+    let copied = copy_end(disk, file, path, range, &kept);
+    copied.inspect_err(|_| {
+        // Half of it helps nobody, least of all on a disk that is full.
+        let _ = disk.remove(&kept);
+    })?;
+    Ok(Some(kept))
+}
+
+fn copy_end<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    path: &Path,
+    range: Range<u64>,
+    kept: &Path,
+) -> Result<(), Fault> {
+    let mut copy = disk.create(kept).map_err(Fault::of("create", kept))?;
     let mut buffer = vec![0; PIECE_BYTES];
     let mut offset = range.start;
     while offset < range.end {
@@ -463,15 +537,14 @@ pub(super) fn keep_aside<D: Disk>(
             0 => break,
             read => {
                 let put = append_all(&mut copy, &buffer[..read]);
-                put.map_err(Fault::of("write", &kept))?;
+                put.map_err(Fault::of("write", kept))?;
                 offset += read as u64;
             }
         }
     }
-    copy.sync_data().map_err(Fault::of("sync", &kept))?;
+    copy.sync_data().map_err(Fault::of("sync", kept))?;
     let dir = super::home::dir_of(path);
-    disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
-    Ok(Some(kept))
+    disk.sync_dir(dir).map_err(Fault::of("sync", dir))
 }
 
 /// A name that no file has: `path` with an ending, and a number if there is one already.

@@ -432,7 +432,9 @@ impl Disk for SimulatedDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
-        state.find(dir)?;
+        if state.find(dir)? != Node::Directory {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
         let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into());
         Ok(inside.filter_map(name).collect())

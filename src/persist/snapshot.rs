@@ -1,6 +1,7 @@
 //! Writes a file that holds everything: the base of a journal, or a backup.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::groups::{Header, end_command, push_sealed};
@@ -40,6 +41,9 @@ pub struct SnapshotWriter<D: Disk> {
     synced: u64,
     groups: u64,
     is_finished: bool,
+    /// Keeps others from writing a file of the same name, see
+    /// [`SnapshotWriter::create_alone`].
+    lock: Option<D::Lock>,
 }
 
 impl<D: Disk> SnapshotWriter<D> {
@@ -68,8 +72,30 @@ impl<D: Disk> SnapshotWriter<D> {
             synced: 0,
             groups: 0,
             is_finished: false,
+            lock: None,
         };
         push_sealed(&mut writer.buffer, 0, &header.command());
+        Ok(writer)
+    }
+
+    /// The same where another server may want to write a file of that name, because no
+    /// lock of a journal's keeps it out.
+    ///
+    /// # Errors
+    /// What the disk says; also if another is writing it.
+    pub fn create_alone(
+        disk: D,
+        temp: PathBuf,
+        path: PathBuf,
+        header: Header,
+        sync_bytes: u64,
+    ) -> Result<SnapshotWriter<D>, Fault> {
+        let Some(lock) = disk.lock(&temp).map_err(Fault::of("create", &temp))? else {
+            let error = io::Error::new(io::ErrorKind::ResourceBusy, "another server writes it");
+            return Err(Fault::new("create", &temp, &error));
+        };
+        let mut writer = SnapshotWriter::create(disk, temp, path, header, sync_bytes)?;
+        writer.lock = Some(lock);
         Ok(writer)
     }
 
@@ -110,6 +136,7 @@ impl<D: Disk> SnapshotWriter<D> {
         self.sync()?;
         self.disk.rename(&self.temp, &self.path).map_err(Fault::of("replace", &self.path))?;
         self.is_finished = true;
+        self.lock = None;
         let dir = dir_of(&self.path);
         self.disk.sync_dir(dir).map_err(Fault::of("sync", dir))?;
         Ok(Snapshot {
@@ -148,10 +175,20 @@ impl<D: Disk> Drop for SnapshotWriter<D> {
     }
 }
 
+/// Removes the temporary file that a process has left which was killed while it wrote a
+/// file of its own by [`SnapshotWriter::create_alone`]. Answers whether there was one:
+/// what somebody is writing stays, and so does what cannot be removed.
+pub fn remove_left<D: Disk>(disk: &D, temp: &Path) -> bool {
+    // To lock it would be to create it.
+    if disk.open(temp, false).is_err() {
+        return false;
+    }
+    let Ok(Some(_lock)) = disk.lock(temp) else { return false };
+    disk.remove(temp).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::persist::groups::FileKind;
     use crate::persist::{End, Faults, Scanned, Scanner, SimulatedDisk};
@@ -222,6 +259,28 @@ mod tests {
         drop(begin(&disk).expect("the disk is sound"));
         assert_eq!(disk.read(Path::new(TEMP)), None);
         assert_eq!(disk.read(Path::new(PATH)), None);
+    }
+
+    #[test]
+    fn what_a_killed_process_has_left_is_removed_unless_somebody_writes_it() {
+        let disk = SimulatedDisk::new();
+        let temp = Path::new(TEMP);
+        assert!(!remove_left(&disk, temp));
+        assert_eq!(disk.read(temp), None, "a look creates nothing");
+        let header = Header { kind: FileKind::Snapshot, sequence: 0, created_unix_ms: 5 };
+        let begin =
+            || SnapshotWriter::create_alone(disk.clone(), TEMP.into(), PATH.into(), header, 4096);
+        let mut writer = begin().expect("nobody writes it");
+        writer.write(b"*1\r\n$1\r\na\r\n", &[11]).expect("the disk is sound");
+        assert!(begin().is_err_and(|fault| fault.cause.contains("another server")));
+        assert!(!remove_left(&disk, temp) && disk.read(temp).is_some());
+        disk.kill();
+        std::mem::forget(writer);
+        assert!(disk.read(temp).is_some());
+        assert!(remove_left(&disk, temp) && disk.read(temp).is_none());
+        // The name is free as soon as the file has its own.
+        begin().and_then(SnapshotWriter::finish).expect("nobody writes it");
+        begin().and_then(SnapshotWriter::finish).expect("nobody writes it");
     }
 
     #[test]

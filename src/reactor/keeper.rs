@@ -22,7 +22,8 @@ use crate::clock::Now;
 use crate::config::{Config, FsyncPolicy};
 use crate::engine::{Engine, JournalProgress, SnapshotKind};
 use crate::persist::{
-    Disk, FileKind, Header, Location, OpenError, Opening, Snapshot, SnapshotWriter, SystemDisk,
+    self, Disk, FileKind, Header, Location, OpenError, Opening, Snapshot, SnapshotWriter,
+    SystemDisk,
 };
 use copier::Copier;
 use loading::Loading;
@@ -125,11 +126,13 @@ pub(super) struct Keeper {
     walk_at: Duration,
     /// When the writer was last handed something.
     handed_at: Duration,
+    /// The last group that a sync has been asked for because somebody waits for it.
+    asked_seq: u64,
     /// Loading ends when the journal has what was loaded.
     loads_until_rewritten: bool,
     /// The journal is none before its first rewrite has ended.
     is_unfounded: bool,
-    /// Loading ends when the first group is durable: it says which fencing tokens may be
+    /// Loading ends when the first group has been synced, whatever the policy: it says which fencing tokens may be
     /// given, and before that is sure none must be.
     loads_until_durable: bool,
 }
@@ -138,6 +141,7 @@ impl Keeper {
     /// Begins to load what there is, if there is anything.
     pub(super) fn new(files: Files, waker: Arc<Waker>, engine: &mut Engine, now: Now) -> Keeper {
         let Files { location, journal, load } = files;
+        remove_left(&location.dir.join(&engine.config().dbfilename));
         let loading = Loading::begin(journal, load, engine, now);
         Keeper {
             location,
@@ -153,6 +157,7 @@ impl Keeper {
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
+            asked_seq: 0,
             loads_until_rewritten: false,
             is_unfounded: false,
             loads_until_durable: false,
@@ -189,6 +194,12 @@ impl Keeper {
         // It may have been kept all along, if somebody has changed his mind at once.
         if engine.awaits_journal() && self.writer.is_some() && !self.is_opening {
             engine.journal_begun();
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.follow_policy(engine.config().appendfsync);
+        }
+        if engine.config().appendfsync == FsyncPolicy::No {
+            self.sync_if_awaited(engine);
         }
         if let Some(kind) = engine.take_snapshot_request() {
             self.begin_snapshot(kind, engine, now);
@@ -229,7 +240,10 @@ impl Keeper {
             writer.write(groups);
         }
         writer.finish().map_err(KeepError)?;
-        if is_unfounded {
+        // That may have been the last that it has done.
+        let mail = self.mailbox.take();
+        let is_founded = mail.is_some_and(|mail| matches!(mail.rewrite_finished, Some(Ok(()))));
+        if is_unfounded && !is_founded {
             let why = "the journal is not complete: its first rewrite had not ended";
             return Err(KeepError(why.to_owned()));
         }
@@ -313,15 +327,26 @@ impl Keeper {
             engine.take_groups();
             return;
         };
-        let policy = engine.config().appendfsync;
-        writer.follow_policy(policy);
-        let is_due = policy == FsyncPolicy::Always
+        let is_due = engine.config().appendfsync == FsyncPolicy::Always
             || bytes >= HANDED_BYTES_MIN
             || now.monotonic.saturating_sub(self.handed_at) >= HANDED_EVERY;
         if is_due {
             self.handed_at = now.monotonic;
             writer.write(engine.take_groups());
             self.note_progress(engine);
+        }
+    }
+
+    /// Somebody may wait for a sync when there is none otherwise.
+    fn sync_if_awaited(&mut self, engine: &mut Engine) {
+        let Some(seq) = engine.awaited_seq().filter(|&seq| seq > self.asked_seq) else { return };
+        if self.writer.is_none() || self.is_unfounded {
+            return;
+        }
+        self.asked_seq = seq;
+        self.hand_over(engine);
+        if let Some(writer) = &self.writer {
+            writer.sync();
         }
     }
 
@@ -337,15 +362,18 @@ impl Keeper {
     fn note_progress(&mut self, engine: &mut Engine) {
         let Some(writer) = &self.writer else { return };
         let reached = &self.reached;
+        let founded = |seq| writer.seq_of(if self.is_unfounded { 0 } else { seq });
         engine.note_journal(JournalProgress {
             written_seq: writer.seq_of(reached.written_seq),
-            durable_seq: writer.seq_of(if self.is_unfounded { 0 } else { reached.durable_seq }),
+            durable_seq: founded(reached.durable_seq),
+            synced_seq: founded(reached.synced_seq),
             fault: reached.fault.clone(),
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
             delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
+            needs_rewrite: reached.needs_rewrite,
         });
     }
 
@@ -358,7 +386,7 @@ impl Keeper {
         self.reached = mail.reached;
         self.note_progress(engine);
         // While the disk fails nothing is changed, so no token is given either.
-        let is_sure = self.reached.durable_seq > 0 || self.reached.fault.is_some();
+        let is_sure = self.reached.synced_seq > 0 || self.reached.fault.is_some();
         if self.loads_until_durable && is_sure {
             self.loads_until_durable = false;
             engine.end_replay(now);
@@ -562,15 +590,33 @@ impl Keeper {
 }
 
 fn create_snapshot(path: &Path, now: Now) -> Result<SnapshotWriter<SystemDisk>, String> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let Some(name) = name else {
+    let Some(temp) = temp_of(path) else {
         return Err(format!("'{}' is no name of a file", path.display()));
     };
-    let temp = path.with_file_name(format!("temp-{name}"));
     let created_unix_ms = now.unix_ms();
     let header = Header { kind: FileKind::Snapshot, sequence: 1, created_unix_ms };
-    SnapshotWriter::create(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
+    SnapshotWriter::create_alone(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
         .map_err(|fault| fault.to_string())
+}
+
+/// What a snapshot is called until it is finished.
+fn temp_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy();
+    Some(path.with_file_name(format!("temp-{name}")))
+}
+
+/// Removes the half of a snapshot that a process has left which was killed. That takes as
+/// long as it is large, so nobody waits for it.
+fn remove_left(path: &Path) {
+    let Some(temp) = temp_of(path).filter(|temp| temp.exists()) else { return };
+    let remove = move || {
+        if persist::remove_left(&SystemDisk, &temp) {
+            log::info!("removed {}, which was not finished", temp.display());
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("tollgate-close".to_owned()).spawn(remove) {
+        log::warn!("half of a snapshot stays: no thread to remove it: {error}");
+    }
 }
 
 #[cfg(test)]

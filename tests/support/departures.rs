@@ -206,7 +206,11 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
       before they are; then the log says why, and the option is `no` again. Until the first \
       rewrite has ended a restart finds the old journal, and WAITAOF waits.",
     ),
-    ("WAITAOF", "It waits for the changes of all clients, not only of its own."),
+    (
+        "WAITAOF",
+        "It waits for the changes of all clients, not only of its own. With `appendfsync no` they \
+         are synced for it.",
+    ),
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),
     ("CONFIG SET", "`port`, `bind` and `save` are fixed at the start."),
     (

@@ -256,9 +256,12 @@ impl Sim {
 
     /// Groups up to this one are durable.
     pub(crate) fn note_durable(&mut self, seq: u64) {
-        let progress =
-            JournalProgress { written_seq: seq, durable_seq: seq, ..JournalProgress::default() };
-        self.engine.note_journal(progress);
+        self.engine.note_journal(JournalProgress {
+            written_seq: seq,
+            durable_seq: seq,
+            synced_seq: seq,
+            ..JournalProgress::default()
+        });
     }
 
     /// Every record of a snapshot, in order of their bytes: the same for two servers

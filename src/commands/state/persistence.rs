@@ -21,6 +21,8 @@ pub(crate) struct Persistence {
     pub(crate) written_seq: u64,
     /// See [`Persistence::written_seq`].
     pub(crate) durable_seq: u64,
+    /// Groups up to this one have been synced, whatever counts as durable.
+    pub(crate) synced_seq: u64,
     /// The last group that was sealed.
     pub(crate) sealed_seq: u64,
     /// Of a journal that is begun while the server runs.
@@ -28,6 +30,9 @@ pub(crate) struct Persistence {
     /// A restart would not find the journal yet, because its first rewrite has not
     /// ended: nothing can be durable, and nobody waits for that but who asks to.
     pub(crate) is_unfounded: bool,
+    /// The files may have lost what had counted: the fault stands until a rewrite has
+    /// ended.
+    pub(crate) needs_rewrite: bool,
     /// Why nothing can be written at the moment.
     pub(crate) fault: Option<String>,
     /// Bytes that are not durable yet, and so are still in memory.
@@ -155,6 +160,11 @@ impl DurabilityWaiters {
         Some(need)
     }
 
+    /// The last group that anybody waits for.
+    pub(crate) fn last_seq(&self) -> Option<u64> {
+        self.by_seq.last().map(|(seq, _)| *seq)
+    }
+
     /// Those that wait for no more than what is durable. Each keeps its place until its
     /// command is run again.
     pub(crate) fn served(&self, durable_seq: u64) -> impl Iterator<Item = Waiter> {
@@ -176,6 +186,19 @@ pub(crate) struct LoadProgress {
 }
 
 impl Persistence {
+    /// What was only written does not count any more once the policy is another one than
+    /// `no`, also before the journal's writer has heard of that.
+    pub(crate) fn count_durable(&mut self, policy: FsyncPolicy) {
+        if policy != FsyncPolicy::No {
+            self.durable_seq = self.durable_seq.min(self.synced_seq);
+        }
+    }
+
+    /// Whether there is no journal to rely on before its next rewrite has ended.
+    pub(crate) fn awaits_rewrite(&self) -> bool {
+        self.is_unfounded || self.needs_rewrite
+    }
+
     /// Why a command that changes data must not run now.
     pub(crate) fn refusal(&self) -> Option<String> {
         let fault = self.fault.as_ref()?;

@@ -55,6 +55,28 @@ fn a_whole_file_is_described_and_left_alone() {
 }
 
 #[test]
+fn a_manifest_and_its_directory_stand_for_the_files_that_are_listed() {
+    let disk = SimulatedDisk::new();
+    let at = |path: &str| files_at(&disk, Path::new(path)).map_err(|fault| fault.to_string());
+    disk.create_dir(Path::new("/aof")).expect("the disk is sound");
+    assert_eq!(at("/aof").unwrap_err(), "cannot look through /aof: there is no manifest in it");
+    let text = "file a.2.incr.aof seq 2 type i\nfile a.1.base.aof seq 1 type b\n\
+                file a.1.incr.aof seq 1 type h\nfile a.3.incr.aof seq 3 type i\n";
+    disk.put(Path::new("/aof/a.manifest"), text.as_bytes());
+    disk.put(Path::new("/aof/temp-a.manifest"), b"file x");
+    let files = ["/aof/a.1.base.aof", "/aof/a.2.incr.aof", "/aof/a.3.incr.aof"];
+    let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+    assert_eq!(at("/aof/a.manifest"), Ok(files.clone()));
+    assert_eq!(at("/aof"), Ok(files.clone()));
+    // Anything else stands for itself, be it there or not.
+    assert_eq!(at("/aof/a.2.incr.aof"), Ok(vec![files[1].clone()]));
+    assert_eq!(at("/none"), Ok(vec![PathBuf::from("/none")]));
+    disk.put(Path::new("/aof/b.manifest"), b"file x");
+    let expected = "cannot read /aof/b.manifest: line 1: file, seq and type are needed";
+    assert_eq!(at("/aof").unwrap_err(), expected);
+}
+
+#[test]
 fn a_torn_file_is_cut_and_the_rest_kept() {
     let written = journal(FileKind::Incr, 20, 2);
     let at = start(&written, 19);

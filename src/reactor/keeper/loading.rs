@@ -38,7 +38,7 @@ pub(super) struct Loading {
 pub(super) struct Loaded {
     /// The journal, to be written on.
     pub(super) journal: Option<Source>,
-    /// There is data that did not come from the journal.
+    /// There is data that did not come from the journal, or may not be in it for long.
     pub(super) is_foreign: bool,
 }
 
@@ -155,7 +155,7 @@ impl Loading {
         if self.total_bytes > 0 {
             log::info!("loaded {} keys in {ms} ms", engine.keys());
         }
-        let is_foreign = self.load.is_some();
+        let mut is_foreign = self.load.is_some();
         let journal = match self.journal {
             None => None,
             Some(opening) if is_foreign => Some(Source::Replaced(Box::new(opening))),
@@ -164,6 +164,16 @@ impl Loading {
                 if let Some(cut) = cut {
                     warn(&cut);
                 }
+                if let Some(fault) = journal.fault() {
+                    log::error!(
+                        "the journal ends in the middle of a write; nothing is written before that \
+                         can be cut off and kept: {fault}"
+                    );
+                }
+                if journal.is_replacement() {
+                    log::warn!("a sync of the journal has failed before: rewriting it first");
+                    is_foreign = true;
+                }
                 Some(Source::Open(Box::new(journal)))
             }
         };
@@ -171,7 +181,7 @@ impl Loading {
     }
 }
 
-fn warn(cut: &CutTail) {
+pub(super) fn warn(cut: &CutTail) {
     log::warn!("the journal ended in the middle of a write: {cut}");
 }
 

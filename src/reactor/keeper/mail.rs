@@ -81,8 +81,8 @@ impl Mailbox {
     /// Throws away what a writer's thread that has ended has left.
     pub(super) fn forget_writer(&self) {
         let mut mail = self.lock();
-        let snapshots = mem::take(&mut mail.snapshots);
-        *mail = Mail { snapshots, ..Mail::default() };
+        let (snapshots, has_panicked) = (mem::take(&mut mail.snapshots), mail.has_panicked);
+        *mail = Mail { snapshots, has_panicked, ..Mail::default() };
     }
 
     /// What has been left since this was last called, if anything.

@@ -50,6 +50,7 @@ impl Kept {
         while !done(&self.engine) {
             assert!(clock::monotonic() < end, "it does not come");
             std::thread::sleep(Duration::from_millis(1));
+            self.now = clock::read_both();
             self.turn();
         }
     }
@@ -149,9 +150,11 @@ fn no_end_of_a_snapshot_is_lost_if_two_come_between_two_looks() {
     let mailbox = &kept.keeper.mailbox;
     mailbox.post(|mail| mail.snapshots.push((1, None)));
     mailbox.post(|mail| mail.snapshots.push((2, Some(Err("no room".to_owned())))));
+    mailbox.post(|mail| mail.has_panicked = true);
     mailbox.forget_writer();
     let mail = mailbox.take().expect("there is some");
     assert_eq!(mail.snapshots, [(1, None), (2, Some(Err("no room".to_owned())))]);
+    assert!(mail.has_panicked, "it may have been the one that writes a snapshot");
 }
 
 #[test]
@@ -165,4 +168,75 @@ fn a_thread_that_panics_ends_the_server() {
     std::thread::spawn(panics).join().expect_err("it panics");
     let ended = kept.keeper.turn(&mut kept.engine, kept.now, true);
     assert!(ended.expect_err("it has heard of it").to_string().contains("has panicked"));
+}
+
+#[test]
+fn who_asks_for_a_sync_gets_one_when_there_is_none_otherwise() {
+    let mut kept = Kept::new("keeper-asked");
+    kept.run("CONFIG SET appendonly yes appendfsync no");
+    kept.turn_until(|engine| !engine.server().persistence.is_unfounded);
+    kept.run("SET a 1\r\nWAITAOF 1 0 0");
+    let seq = kept.engine.sealed_seq();
+    // Nobody is woken before that.
+    kept.turn_until(|engine| engine.server().persistence.synced_seq >= seq);
+    kept.turn();
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    assert!(replies.ends_with("+OK\r\n*2\r\n:1\r\n:0\r\n"), "{replies}");
+}
+
+#[test]
+fn loading_ends_when_the_tokens_that_may_be_given_are_synced_and_not_only_written() {
+    let mut kept = Kept::new("keeper-tokens");
+    kept.engine.begin_replay(kept.now);
+    kept.keeper.loads_until_durable = true;
+    let is_loading = |kept: &Kept| kept.engine.server().persistence.loading;
+    kept.keeper.mailbox.post(|mail| mail.reached.durable_seq = 1);
+    kept.turn();
+    assert!(is_loading(&kept));
+    kept.keeper.mailbox.post(|mail| mail.reached.synced_seq = 1);
+    kept.turn();
+    assert!(!is_loading(&kept));
+}
+
+#[test]
+fn a_journal_whose_first_rewrite_ends_with_the_server_is_complete() {
+    let mut kept = Kept::new("keeper-last");
+    kept.run("CONFIG SET appendonly yes");
+    let end = clock::monotonic() + Duration::from_secs(60);
+    let mut has_walked = false;
+    // Until the journal's thread has the new base, and the loop has not heard of it.
+    while !has_walked || kept.keeper.copier.is_some() {
+        assert!(clock::monotonic() < end, "it is not written");
+        std::thread::sleep(Duration::from_millis(1));
+        kept.turn();
+        has_walked |= kept.keeper.copier.is_some();
+    }
+    assert!(kept.keeper.is_unfounded);
+    let Kept { keeper, engine, now, .. } = &mut kept;
+    let location = keeper.location.clone();
+    let poll = Poll::new().expect("the system has one");
+    let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
+    let other = Files { location, journal: None, load: None };
+    let other = Keeper::new(other, Arc::new(waker), engine, *now);
+    mem::replace(keeper, other).finish(engine).expect("a restart finds all of it");
+}
+
+#[test]
+fn what_was_only_written_is_synced_as_soon_as_it_is_to_be() {
+    let mut kept = Kept::new("keeper-policy");
+    kept.run("CONFIG SET appendonly yes appendfsync no");
+    kept.turn_until(|engine| !engine.server().persistence.is_unfounded);
+    kept.run("SET a 1");
+    kept.turn_until(|engine| engine.server().persistence.durable_seq == engine.sealed_seq());
+    let is_synced = |engine: &Engine| {
+        let persistence = &engine.server().persistence;
+        (persistence.synced_seq, persistence.durable_seq)
+            == (engine.sealed_seq(), engine.sealed_seq())
+    };
+    assert!(!is_synced(&kept.engine));
+    // Nothing else is written.
+    kept.run("CONFIG SET appendfsync always");
+    kept.run("GET a");
+    kept.turn_until(is_synced);
+    assert!(!kept.engine.is_holding_replies());
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::loading;
 use super::mail::{Mail, Mailbox, OnPanic};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
@@ -93,6 +94,8 @@ pub(super) struct Writer {
 pub(super) struct Reached {
     pub(super) written_seq: u64,
     pub(super) durable_seq: u64,
+    /// The last group that has been synced, whatever the policy counts.
+    pub(super) synced_seq: u64,
     /// Bytes that have come in all, less those that are not durable.
     pub(super) done_bytes: u64,
     pub(super) base_bytes: u64,
@@ -100,6 +103,8 @@ pub(super) struct Reached {
     /// How often a sync took so long that the next one came late.
     pub(super) delayed_syncs: u64,
     pub(super) fault: Option<String>,
+    /// The fault stands until the journal has been rewritten.
+    pub(super) needs_rewrite: bool,
 }
 
 impl Writer {
@@ -123,7 +128,7 @@ impl Writer {
                 mailbox,
                 received_bytes: 0,
                 received_groups: 0,
-                told: (0, false),
+                told: Told::default(),
                 delayed_syncs: 0,
                 last_attempts: LAST_ATTEMPTS,
             }
@@ -244,6 +249,15 @@ fn elsewhere(removed: Vec<SystemFile>) {
     }
 }
 
+/// What the loop has to hear of at once.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Told {
+    durable_seq: u64,
+    synced_seq: u64,
+    has_fault: bool,
+    needs_rewrite: bool,
+}
+
 struct Work {
     journal: Journal<SystemDisk>,
     policy: FsyncPolicy,
@@ -256,7 +270,7 @@ struct Work {
     received_bytes: u64,
     received_groups: u64,
     /// What the loop was last woken for.
-    told: (u64, bool),
+    told: Told,
     delayed_syncs: u64,
     last_attempts: usize,
 }
@@ -284,6 +298,9 @@ impl Work {
             self.work();
             self.report();
             elsewhere(self.journal.take_removed());
+            if let Some(cut) = self.journal.take_cut_tail() {
+                loading::warn(&cut);
+            }
         }
         self.end()
     }
@@ -332,7 +349,16 @@ impl Work {
                 self.sync();
                 self.report();
             }
-            Order::Policy(policy) => self.follow(policy),
+            Order::Policy(policy) => {
+                let counts_anew = self.policy == FsyncPolicy::No;
+                self.follow(policy);
+                if counts_anew && policy != FsyncPolicy::No {
+                    // Replies wait for what has counted without that until now.
+                    self.journal.write();
+                    self.sync();
+                    self.report();
+                }
+            }
             Order::BeginRewrite(unix_ms) => {
                 // What has come before belongs to the files before.
                 self.work();
@@ -364,8 +390,10 @@ impl Work {
         self.journal.write();
         self.sync();
         match self.journal.fault() {
-            Some(fault) => Err(fault.to_string()),
-            None => self.journal.finish_rewrite(base).map_err(|fault| fault.to_string()),
+            Some(fault) if !self.journal.needs_rewrite() || !self.journal.is_rewriting() => {
+                Err(fault.to_string())
+            }
+            Some(_) | None => self.journal.finish_rewrite(base).map_err(|fault| fault.to_string()),
         }
     }
 
@@ -402,11 +430,6 @@ impl Work {
         if had_fault || (is_time && self.is_unsynced()) {
             self.sync();
         }
-        match self.journal.fault() {
-            Some(fault) if !had_fault => log::error!("the journal cannot be written: {fault}"),
-            None if had_fault => log::info!("the journal can be written again"),
-            Some(_) | None => {}
-        }
     }
 
     /// Says how far it is, and wakes the loop if that is news to somebody.
@@ -415,14 +438,29 @@ impl Work {
         let reached = Reached {
             written_seq: progress.written_seq,
             durable_seq: progress.durable_seq,
+            synced_seq: progress.synced_seq,
             done_bytes: self.received_bytes - progress.queued_bytes - progress.unsynced_bytes,
             base_bytes: progress.base_bytes,
             current_bytes: progress.base_bytes + progress.incr_bytes,
             delayed_syncs: self.delayed_syncs,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
+            needs_rewrite: self.journal.needs_rewrite(),
         };
-        let now = (progress.durable_seq, self.journal.fault().is_some());
-        let is_news = now != std::mem::replace(&mut self.told, now);
+        let now = Told {
+            durable_seq: progress.durable_seq,
+            synced_seq: progress.synced_seq,
+            has_fault: self.journal.fault().is_some(),
+            needs_rewrite: reached.needs_rewrite,
+        };
+        let before = std::mem::replace(&mut self.told, now);
+        let is_news = now != before;
+        match self.journal.fault() {
+            Some(fault) if !before.has_fault || now.needs_rewrite != before.needs_rewrite => {
+                log::error!("the journal cannot be written: {fault}");
+            }
+            None if before.has_fault => log::info!("the journal can be written again"),
+            Some(_) | None => {}
+        }
         let set = |mail: &mut Mail| mail.reached = reached;
         if is_news { self.mailbox.post(set) } else { self.mailbox.leave(set) }
     }
@@ -435,10 +473,9 @@ impl Work {
             }
             self.journal.write();
             self.journal.set_room(false);
-            if self.policy != FsyncPolicy::No {
-                self.sync();
-                self.journal.note_synced();
-            }
+            // With `no` as well: who stops a server may be about to stop the machine.
+            self.sync();
+            self.journal.note_synced();
             if self.journal.fault().is_none() {
                 return Ok(());
             }

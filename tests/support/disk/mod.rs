@@ -41,6 +41,8 @@ pub(crate) struct Tally {
     pub(crate) torn: usize,
     pub(crate) failed_starts: usize,
     pub(crate) begun_anew: usize,
+    /// A sync has failed of what had counted when it was written.
+    pub(crate) broken: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -57,6 +59,7 @@ impl std::ops::AddAssign for Tally {
         self.torn += other.torn;
         self.failed_starts += other.failed_starts;
         self.begun_anew += other.begun_anew;
+        self.broken += other.broken;
     }
 }
 

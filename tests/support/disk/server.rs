@@ -64,6 +64,8 @@ pub(crate) struct Server {
     rising: i64,
     /// What goes wrong at the moment keeps files from being cut.
     keeps_from_cutting: bool,
+    /// What goes wrong at the moment may be a sync.
+    fails_syncs: bool,
     process: Option<Process>,
 }
 
@@ -135,6 +137,7 @@ impl Server {
             oracle: Oracle::default(),
             rising: 0,
             keeps_from_cutting: false,
+            fails_syncs: false,
             process: None,
         };
         server.note(&format!("appendfsync {word}"));
@@ -159,6 +162,8 @@ impl Server {
             engine.replay(group).expect("it was replayed before");
         }
         engine.start_journal();
+        // A sync of the last process's has failed.
+        let is_unfounded = journal.is_replacement();
         let mut process = Process {
             engine,
             writer: Writer::new(journal, self.policy, self.sabotage, self.now.monotonic),
@@ -169,7 +174,7 @@ impl Server {
             given_bytes: 0,
             before,
             seq_before: 0,
-            is_unfounded: false,
+            is_unfounded,
             policy: self.policy,
             sent: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -182,6 +187,34 @@ impl Server {
             process.hand_over(&mut self.oracle);
             process.writer.step(usize::MAX, self.now.monotonic, &mut process.mail);
         }
+        let process = if is_unfounded {
+            process.note_progress();
+            self.rewrite_first(process)
+        } else {
+            process
+        };
+        self.serve(process);
+    }
+
+    /// Nobody is served before the journal can be relied on.
+    fn rewrite_first(&mut self, process: Process) -> Process {
+        self.process = Some(process);
+        loop {
+            self.keep().expect("the disk works");
+            let mut process = self.process.take().expect("it is there");
+            if !process.is_unfounded {
+                return process;
+            }
+            process.write(usize::MAX, self.now.monotonic, false);
+            let Process { copier, mail, .. } = &mut process;
+            if let Some(copier) = copier {
+                copier.step(mail);
+            }
+            self.process = Some(process);
+        }
+    }
+
+    fn serve(&mut self, mut process: Process) {
         process.engine.end_replay(self.now);
         for client in *MIXED.start()..=READER {
             process.engine.connect(client, Peer::in_process(), self.now);
@@ -248,8 +281,13 @@ impl Server {
     fn choose_faults(&mut self) {
         if self.percent(15) {
             self.disk.disk.set_faults(Faults::default());
+            self.fails_syncs = false;
         }
-        if !self.percent(self.fault_odds) {
+        // That one is rare.
+        let fails_next = self.process.as_ref().is_some_and(Process::counts_synced_next)
+            && self.fault_odds > 0
+            && self.rng.bool();
+        if !fails_next && !self.percent(self.fault_odds) {
             return;
         }
         let counts = self.disk.disk.counts();
@@ -257,8 +295,10 @@ impl Server {
         let mut faults = Faults::default();
         // With `no` nothing is kept that could be written again when a sync has failed, and
         // a loss of power may then leave a hole, which is refused.
-        let kinds = if self.policy == FsyncPolicy::No { 3 } else { 7 };
+        let counts_written = |process: &Process| process.counts_written();
+        let kinds = if self.process.as_ref().is_some_and(counts_written) { 3 } else { 7 };
         match rng.u8(..kinds) {
+            _ if fails_next => faults.syncs = counts.syncs..counts.syncs + rng.u64(1..3),
             0 => faults.append_bytes_max = Some(rng.usize(1..200)),
             1 => faults.room_bytes = Some(rng.u64(..2_000)),
             2 => {
@@ -277,6 +317,7 @@ impl Server {
         }
         self.tally.faults += 1;
         self.keeps_from_cutting = faults.read_only || !faults.operations.is_empty();
+        self.fails_syncs = self.keeps_from_cutting || !faults.syncs.is_empty();
         self.note(&format!("{faults:?} after {counts:?}"));
         self.disk.disk.set_faults(faults);
     }
@@ -285,8 +326,14 @@ impl Server {
     fn mend(&mut self) -> Result<(), String> {
         self.note("the disk works again");
         self.disk.disk.set_faults(Faults::default());
+        self.fails_syncs = false;
         let client = *RISING.start();
-        for _ in 0..30 {
+        // A rewrite without which it does not work is tried again after some seconds.
+        for round in 0..600 {
+            let needs_rewrite = |process: &Process| process.writer.journal.needs_rewrite();
+            if round >= 30 && !self.process.as_ref().is_some_and(needs_rewrite) {
+                break;
+            }
             self.now = self.now.advanced(RETRY_AFTER);
             self.turn(Vec::new())?;
             if let Some(process) = &mut self.process {
@@ -343,8 +390,10 @@ impl Server {
             _ => match self.rng.u8(..60) {
                 0 | 1 => "BGREWRITEAOF".to_owned(),
                 2 => "BGSAVE".to_owned(),
-                3 if self.policy != FsyncPolicy::No => {
-                    let policy = ["always", "everysec"][self.rng.usize(..2)];
+                3 => {
+                    // See `choose_faults`.
+                    let policies = if self.fails_syncs { 2 } else { 3 };
+                    let policy = ["always", "everysec", "no"][self.rng.usize(..policies)];
                     format!("CONFIG SET appendfsync {policy}")
                 }
                 _ => change(&mut self.rng),
@@ -437,7 +486,7 @@ impl Server {
             return Ok(());
         }
         if has_changed(&words, reply) {
-            if sent.group > process.before + process.reached.durable_seq as usize {
+            if sent.group > process.before + process.reached.synced_seq as usize {
                 return Err(format!(
                     "{client} is told of {}, of group {}, before it is durable: {reply:?}",
                     sent.request, sent.group
@@ -502,6 +551,8 @@ impl Server {
             if self.is_loud && reached.fault != process.reached.fault {
                 eprintln!("           the disk: {:?}", reached.fault);
             }
+            self.tally.broken +=
+                usize::from(reached.needs_rewrite && !process.reached.needs_rewrite);
             process.reached = reached;
             process.note_progress();
         }
@@ -616,15 +667,12 @@ impl Server {
         // What a failed sync has dropped can still be read as long as the machine runs, and
         // no later process can know. It is cut off at once; where even that fails, nothing
         // is promised until the machine has stopped.
-        let mut is_power_lost = self.rng.u8(..3) > 0 || process.may_be_uncut;
+        let is_broken = process.writer.journal.needs_rewrite();
+        let mut is_power_lost = self.rng.u8(..3) > 0 || process.may_be_uncut || is_broken;
         let (before, is_unfounded) = (process.before, process.is_unfounded);
         let progress = process.writer.journal.progress();
         let written = before + progress.written_seq as usize;
-        let durable = before
-            + match self.policy {
-                FsyncPolicy::No => process.writer.surely_durable,
-                FsyncPolicy::Always | FsyncPolicy::EverySec => progress.durable_seq,
-            } as usize;
+        let durable = before + progress.synced_seq as usize;
         self.note(&format!(
             "{written} groups are written, {durable} durable, {} acknowledged",
             self.oracle.acknowledged
@@ -653,11 +701,13 @@ impl Server {
             self.disk.disk.set_faults(Faults::default());
             let (found, journal) =
                 opened.map_err(|error| format!("the journal is refused: {error}"))?;
+            let is_anew = self.oracle.old.is_some();
             let is_old = self.is_old(&found);
             let floor = match is_power_lost {
                 // It is all there, or it is the new one, of which nothing is promised.
                 _ if is_old => self.oracle.groups.len(),
-                _ if is_unfounded => 0,
+                _ if is_unfounded && is_anew => 0,
+                _ if is_unfounded => before,
                 true => durable,
                 false => written,
             };
@@ -746,6 +796,26 @@ impl Process {
         };
     }
 
+    /// Something may be synced while what is written counts.
+    fn counts_written(&self) -> bool {
+        let orders = self.writer.orders.iter();
+        let is_policy = |order: &&Order| matches!(order, Order::Policy(_));
+        self.engine.config().appendfsync == FsyncPolicy::No
+            || (self.writer.policy == FsyncPolicy::No && !self.counts_synced_next())
+            || orders.filter(is_policy).count() > 1
+    }
+
+    /// The next sync is of all that has counted when it was written.
+    fn counts_synced_next(&self) -> bool {
+        let mut orders = self.writer.orders.iter();
+        self.writer.policy == FsyncPolicy::No
+            && self.engine.config().appendfsync != FsyncPolicy::No
+            && self.writer.journal.fault().is_none()
+            && orders
+                .find(|order| !matches!(order, Order::Groups(_)))
+                .is_some_and(|order| matches!(order, Order::Policy(_)))
+    }
+
     fn hand_over(&mut self, oracle: &mut Oracle) {
         self.engine.seal_groups();
         if !self.engine.has_groups() {
@@ -761,15 +831,18 @@ impl Process {
 
     fn note_progress(&mut self) {
         let reached = &self.reached;
+        let founded = |seq| self.seq_before + if self.is_unfounded { 0 } else { seq };
         self.engine.note_journal(JournalProgress {
             delayed_syncs: 0,
             written_seq: self.seq_before + reached.written_seq,
-            durable_seq: self.seq_before + if self.is_unfounded { 0 } else { reached.durable_seq },
+            durable_seq: founded(reached.durable_seq),
+            synced_seq: founded(reached.synced_seq),
             fault: reached.fault.clone(),
             unsynced_bytes: self.given_bytes.saturating_sub(reached.done_bytes) as usize,
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
             is_unfounded: self.is_unfounded,
+            needs_rewrite: reached.needs_rewrite,
         });
     }
 }

@@ -31,10 +31,12 @@ pub(crate) enum Order {
 pub(crate) struct Reached {
     pub(crate) written_seq: u64,
     pub(crate) durable_seq: u64,
+    pub(crate) synced_seq: u64,
     pub(crate) done_bytes: u64,
     pub(crate) base_bytes: u64,
     pub(crate) current_bytes: u64,
     pub(crate) fault: Option<String>,
+    pub(crate) needs_rewrite: bool,
 }
 
 /// What the threads leave for the loop.
@@ -48,7 +50,7 @@ pub(crate) struct Mail {
 
 pub(crate) struct Writer {
     pub(crate) journal: Journal<Liar>,
-    policy: FsyncPolicy,
+    pub(crate) policy: FsyncPolicy,
     sabotage: Sabotage,
     pub(crate) orders: VecDeque<Order>,
     synced_at: Duration,
@@ -57,8 +59,6 @@ pub(crate) struct Writer {
     is_begun: bool,
     received_bytes: u64,
     received_groups: u64,
-    /// Groups that were durable whatever the policy promises.
-    pub(crate) surely_durable: u64,
 }
 
 impl Writer {
@@ -78,7 +78,6 @@ impl Writer {
             is_begun: sabotage == Sabotage::ServesAtOnce,
             received_bytes: 0,
             received_groups: 0,
-            surely_durable: 0,
         };
         writer.follow(policy);
         writer
@@ -133,7 +132,14 @@ impl Writer {
                 self.received_groups += ends.len() as u64;
                 self.journal.append(bytes, ends, self.received_groups);
             }
-            Order::Policy(policy) => self.follow(policy),
+            Order::Policy(policy) => {
+                let counts_anew = self.policy == FsyncPolicy::No;
+                self.follow(policy);
+                if counts_anew && policy != FsyncPolicy::No {
+                    self.journal.write();
+                    self.sync(now);
+                }
+            }
             Order::BeginRewrite(unix_ms) => {
                 self.work(now);
                 let begun = self.journal.begin_rewrite(unix_ms);
@@ -157,15 +163,15 @@ impl Writer {
             self.sync(now);
         }
         match self.journal.fault() {
-            Some(fault) => Err(fault.to_string()),
-            None => self.journal.finish_rewrite(base).map_err(|fault| fault.to_string()),
+            Some(fault) if !self.journal.needs_rewrite() || !self.journal.is_rewriting() => {
+                Err(fault.to_string())
+            }
+            Some(_) | None => self.journal.finish_rewrite(base).map_err(|fault| fault.to_string()),
         }
     }
 
     fn sync(&mut self, now: Duration) {
-        if self.journal.sync() {
-            self.surely_durable = self.journal.progress().durable_seq;
-        }
+        self.journal.sync();
         self.synced_at = now;
     }
 
@@ -191,10 +197,12 @@ impl Writer {
         mail.reached = Some(Reached {
             written_seq: progress.written_seq,
             durable_seq: if is_hasty { self.received_groups } else { progress.durable_seq },
+            synced_seq: if is_hasty { self.received_groups } else { progress.synced_seq },
             done_bytes: self.received_bytes - progress.queued_bytes - progress.unsynced_bytes,
             base_bytes: progress.base_bytes,
             current_bytes: progress.base_bytes + progress.incr_bytes,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
+            needs_rewrite: self.journal.needs_rewrite(),
         });
     }
 }

@@ -17,12 +17,14 @@ impl Server {
         let is_busy = process.engine.is_rewriting()
             || process.copier.is_some()
             || process.is_unfounded
-            || process.reached.fault.is_some();
+            || process.reached.fault.is_some()
+            // The loop may not have heard of that yet.
+            || process.writer.journal.needs_rewrite();
         if is_busy {
             return Ok(());
         }
         self.disk.disk.set_faults(Faults::default());
-        self.keeps_from_cutting = false;
+        (self.keeps_from_cutting, self.fails_syncs) = (false, false);
         self.turn(Vec::new())?;
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.hand_over(&mut self.oracle);

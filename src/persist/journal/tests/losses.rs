@@ -1,0 +1,161 @@
+//! Syncs that fail when it is too late to write again, and ends that cannot be kept.
+
+use super::*;
+
+/// With groups that count, are not kept in memory and have not been synced, a sync fails
+/// from then on.
+fn broken(count_before: Counted) -> Life {
+    let mut life = Life { ends_with_machine: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.keep(3);
+    life.count(count_before);
+    life.put(4);
+    let first = life.disk.counts().syncs;
+    life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+    life
+}
+
+#[test]
+fn a_sync_that_fails_for_what_had_counted_is_made_up_for_by_a_rewrite_only() {
+    for crash_after in 0..9 {
+        println!("step {crash_after}");
+        let mut life = broken(Counted::Written);
+        let steps: [fn(&mut Life); 8] = [
+            |life| life.count(Counted::Synced),
+            |life| assert!(!life.sync(), "a sync of all that had counted"),
+            // The disk is sound again, and says nothing of what it has lost.
+            |life| {
+                life.append(2);
+                assert!(!life.write() && !life.sync() && !life.sync());
+                let journal = life.journal.as_ref().expect("it is open");
+                assert!(journal.needs_rewrite() && life.promised == 3);
+            },
+            Life::begin_rewrite,
+            |life| {
+                life.append(2);
+                assert!(!life.write() && !life.sync());
+            },
+            Life::write_base,
+            |life| {
+                life.finish_rewrite();
+                life.note_progress();
+                let journal = life.journal.as_ref().expect("it is open");
+                assert_eq!(journal.fault(), None);
+                assert_eq!((life.promised, life.sent), (11, 11));
+            },
+            |life| life.keep(2),
+        ];
+        steps[..crash_after.min(8)].iter().for_each(|step| step(&mut life));
+        match crash_after {
+            // What the process had written is still there to be read.
+            0..=6 => {
+                life.promised = 7;
+                life.end_process(SimulatedDisk::kill);
+            }
+            _ => life.end_process(|disk| disk.crash(crash_after as u64)),
+        }
+        life.open().expect("the journal is whole");
+    }
+}
+
+#[test]
+fn a_sync_that_failed_before_it_mattered_is_remembered_when_it_does() {
+    let mut life = broken(Counted::Written);
+    assert!(!life.sync());
+    assert!(life.write() && life.sync(), "nobody relies on it");
+    assert_eq!(life.promised, 3);
+    life.count(Counted::Synced);
+    assert!(!life.write() && !life.sync());
+    assert_eq!(life.promised, 3);
+    life.heal();
+    life.end_process(|disk| disk.crash(1));
+    life.open().expect("the journal is whole");
+    // A rewrite that began later makes up for it as well.
+    let mut life = broken(Counted::Written);
+    assert!(!life.sync() && life.write());
+    life.begin_rewrite();
+    life.write_base();
+    life.finish_rewrite();
+    life.count(Counted::Synced);
+    assert!(life.write() && life.sync());
+    assert_eq!(life.promised, 7);
+}
+
+#[test]
+fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
+    let torn = || {
+        let mut life = Life::begun();
+        life.keep(5);
+        life.end_process(SimulatedDisk::kill);
+        let path = Path::new("/data/aof/a.aof.1.incr.aof");
+        let mut bytes = life.disk.read(path).expect("it is there");
+        bytes.truncate(bytes.len() - 100);
+        life.disk.put(path, &bytes);
+        life.promised = 4;
+        (life, bytes)
+    };
+    let kept = |life: &Life| -> Vec<String> {
+        let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
+        names.into_iter().filter(|name| name.contains("torn")).collect()
+    };
+    let (mut life, bytes) = torn();
+    life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
+    assert_eq!(life.open().expect("it can be loaded"), None);
+    life.append(2);
+    assert!(!life.write() && !life.sync());
+    assert!(life.journal.as_mut().expect("it is open").begin_rewrite(2).is_err());
+    let path = Path::new("/data/aof/a.aof.1.incr.aof");
+    assert_eq!(life.disk.read(path).expect("it is there"), bytes);
+    assert_eq!(kept(&life), [""; 0]);
+    // The next process has the same before it, and another one has room.
+    life.end_process(SimulatedDisk::kill);
+    life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
+    life.open().expect("it can be loaded");
+    life.append(2);
+    assert!(!life.write());
+    life.disk.set_faults(Faults::default());
+    let syncs = life.disk.counts().syncs;
+    assert!(life.write());
+    // The copy, its name, and the cut, before anything stands in place of what it took.
+    assert_eq!(life.disk.counts().syncs, syncs + 3);
+    life.heal();
+    assert_eq!(kept(&life).len(), 1);
+    let cut = life.journal.as_mut().and_then(Journal::take_cut_tail).expect("it is cut");
+    let tail = life.disk.read(&cut.kept.expect("it is kept")).expect("it is there");
+    assert_eq!((&bytes[cut.at as usize..], cut.bytes), (&tail[..], tail.len() as u64));
+    life.end_process(|disk| disk.crash(1));
+    life.open().expect("the journal is whole");
+    // Other faults of the disk are no reason to go on.
+    let (mut life, _) = torn();
+    let first = life.disk.counts().operations + 3;
+    life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
+    assert!(life.open().is_err_and(|error| error.to_string().contains("torn-")));
+    assert_eq!(kept(&life), [""; 0]);
+}
+
+#[test]
+fn a_base_that_was_being_written_when_its_files_lost_something_is_removed() {
+    for count in [Counted::Synced, Counted::Written] {
+        let mut life = Life { counted: Counted::Written, ..Life::begun() };
+        life.count(Counted::Written);
+        life.keep(3);
+        life.begin_rewrite();
+        life.put(2);
+        let first = life.disk.counts().syncs;
+        life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+        life.count(count);
+        assert!(!life.sync());
+        let journal = life.journal.as_ref().expect("it is open");
+        assert!(!journal.is_rewriting());
+        // Whoever writes it has not heard of that.
+        life.write_base();
+        life.finish_rewrite();
+        life.write();
+        life.begin_rewrite();
+        life.write_base();
+        life.finish_rewrite();
+        let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
+        let bases: Vec<_> = names.into_iter().filter(|name| name.contains(".base.")).collect();
+        assert_eq!(bases, ["a.aof.2.base.aof"]);
+    }
+}
