@@ -409,9 +409,17 @@ impl Work {
 
     /// Waits for more to come that can share the next sync.
     fn gather(&self) {
+        if self.policy != FsyncPolicy::Always {
+            return;
+        }
         let is_slow = self.sync_time >= GATHER_SYNC_MIN;
-        if self.policy == FsyncPolicy::Always && is_slow && self.sync_groups > 1 {
+        if is_slow && self.sync_groups > 1 {
             thread::sleep((self.sync_time / GATHER_SHARE).min(GATHER_MAX));
+        } else {
+            // Where the loop shares this processor it has been interrupted when the last
+            // sync ended, with requests still to be read: those would have to wait for the
+            // one after the next.
+            thread::yield_now();
         }
     }
 
