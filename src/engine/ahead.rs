@@ -25,6 +25,8 @@ const EXPECTED_ARGS_MAX: usize = 6;
 /// What [`Engine::expect`] has found out of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
+    /// How many bytes it was found in.
+    input_bytes: usize,
     db: usize,
     /// Of its first key.
     hash: u64,
@@ -34,6 +36,11 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// Whether it may have been found in these bytes.
+    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
+        self.input_bytes == bytes.len()
+    }
+
     pub(super) fn command(&self) -> &'static Command {
         self.command
     }
@@ -129,7 +136,8 @@ impl Engine {
         let cut = request.cut_spans(0)?;
         let mut spans = [Span::default(); EXPECTED_ARGS_MAX];
         spans.get_mut(..cut.len())?.copy_from_slice(cut);
-        Some(Expected { db, hash, command, spans, len: cut.len() })
+        let (input_bytes, len) = (bytes.len(), cut.len());
+        Some(Expected { input_bytes, db, hash, command, spans, len })
     }
 
     #[inline(always)]

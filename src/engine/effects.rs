@@ -30,6 +30,10 @@ pub(super) const TOKENS: &str = "tollgate-tokens ";
 /// changed.
 const WHOLE_BYTES_MAX: usize = 512;
 
+/// Strings up to this size, in bytes, are copied into a group; larger ones are shared with
+/// the keyspace until the writer has them.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
 /// Writes groups. What it knows from one group to the next is which database a reader
 /// of them is in.
 #[derive(Debug, Default)]
@@ -269,6 +273,8 @@ impl Group<'_> {
         match entry.string() {
             Ok(Value::Int(number)) => reply.bulk_int(number),
             Ok(Value::Bytes(bytes)) => reply.bulk(bytes),
+            // One that is shared cannot be changed in place before it is written.
+            Ok(Value::Apart(bytes)) if bytes.len() < COPIED_BYTES_MAX => reply.bulk(bytes),
             Ok(Value::Apart(bytes)) => reply.bulk_shared(bytes),
             // An entry without an object is a string.
             Err(_) => reply.bulk(b""),

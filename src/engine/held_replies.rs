@@ -12,7 +12,7 @@ use crate::clients::ClientKey;
 use crate::commands::{Command, FindKeys, flags, keys_of};
 use crate::protocol::Args;
 
-/// So many places are kept although nobody waits.
+/// So many places for clients are kept, however few there are.
 const KEPT_MAX: usize = 1_024;
 
 /// The replies that wait.
@@ -98,15 +98,18 @@ impl HeldReplies {
         if self.by_client.get(key).is_some_and(|held| held.first.is_some()) {
             self.let_go(key);
         }
+        // Clients' numbers are given anew from the lowest on, so the list becomes short again
+        // when there are few. Not whenever nobody waits, which is after each sync.
+        if self.by_client.len() > KEPT_MAX && key + 1 == self.by_client.len() {
+            let kept = self.by_client.iter().rposition(|held| held.first.is_some());
+            self.by_client.truncate(kept.map_or(0, |last| last + 1).max(KEPT_MAX));
+            self.by_client.shrink_to(KEPT_MAX);
+        }
     }
 
     fn let_go(&mut self, key: ClientKey) {
         self.by_client[key] = HeldClient::default();
         self.clients -= 1;
-        if self.clients == 0 && self.by_seq.is_empty() {
-            self.by_client.truncate(KEPT_MAX);
-            self.by_client.shrink_to(KEPT_MAX);
-        }
     }
 
     /// Clients that have been released since the last call.
@@ -231,5 +234,23 @@ mod tests {
         assert_eq!(released, [7, 8]);
         held.release(u64::MAX);
         assert_eq!(held.open_bytes(7, 90), usize::MAX);
+    }
+
+    #[test]
+    fn places_are_kept_while_nobody_waits_and_given_back_when_clients_go() {
+        let mut held = HeldReplies::default();
+        held.wait(5_000, 1, 0);
+        held.wait(3_000, 1, 0);
+        let capacity = held.by_client.capacity();
+        held.release(1);
+        assert!(held.is_empty());
+        held.wait(5_000, 2, 0);
+        assert_eq!(held.by_client.capacity(), capacity);
+        held.forget(5_000);
+        assert!(held.is_empty() && held.by_client.capacity() < 3_000);
+        // What is still to be released for it is nobody's.
+        held.release(2);
+        held.wait(4_000, 3, 7);
+        assert_eq!((held.open_bytes(4_000, 0), held.open_bytes(5_000, 0)), (7, usize::MAX));
     }
 }

@@ -35,6 +35,9 @@ impl Engine {
         bytes: &[u8],
         expected: &Expected,
     ) -> bool {
+        if !expected.is_of(bytes) {
+            return false;
+        }
         let (command, args) = (expected.command(), expected.args(bytes));
         let Some(plain) = self.plain(key).filter(|_| self.takes_short_way(command, args)) else {
             return false;

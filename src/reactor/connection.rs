@@ -18,8 +18,9 @@ const WRITE_BYTES_MAX: usize = 256 << 10;
 /// or the head of the next value, from which its length is learnt.
 const READ_AHEAD_BYTES: usize = 4 << 10;
 
-/// Most pieces of one write.
-const WRITE_CHUNKS_MAX: usize = 64;
+/// Most pieces of one write: as many as so many bytes of the smallest strings have that
+/// are not copied, each with what stands before it.
+const WRITE_CHUNKS_MAX: usize = 176;
 
 /// A connected socket. Events are edge-triggered: each is told once, so what it
 /// said is kept here until a read or a write has shown otherwise.
