@@ -96,8 +96,8 @@ pub struct JournalProgress {
     /// A restart would not find the journal yet: it begins in the middle, and its first
     /// rewrite has not ended.
     pub is_unfounded: bool,
-    /// The fault stands until the journal has been rewritten, which is to be begun at
-    /// once.
+    /// The journal is to be rewritten at once. Until that has ended a fault stands or,
+    /// where nothing is refused, no more is synced.
     pub needs_rewrite: bool,
 }
 

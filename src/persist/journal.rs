@@ -340,6 +340,13 @@ impl<D: Disk> Journal<D> {
         self.broken.is_some()
     }
 
+    /// Whether a rewrite is to be begun at once, needed or not: a sync has failed of groups
+    /// that had counted when they were written. No later one says whether those are on the
+    /// disk, so nothing more counts as synced before a base shows what they did.
+    pub fn wants_rewrite(&self) -> bool {
+        self.is_suspect || self.broken.is_some()
+    }
+
     /// Whether what is appended counts only from the end of the first rewrite on, which is
     /// to be begun at once: what is in the files is of another time, or may not be on the
     /// disk.

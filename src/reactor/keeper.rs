@@ -39,6 +39,9 @@ const HANDED_EVERY: Duration = Duration::from_millis(5);
 /// How many bytes of a snapshot are synced at once.
 const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
 
+/// Why nothing is changed although the disk works again.
+const UNPROVEN: &str = "the first sync has failed; the journal has to be rewritten";
+
 /// While clients are served, a walk takes at most one part in so many of the time.
 const WALK_SHARE: u32 = 4;
 
@@ -363,17 +366,21 @@ impl Keeper {
         let Some(writer) = &self.writer else { return };
         let reached = &self.reached;
         let founded = |seq| writer.seq_of(if self.is_unfounded { 0 } else { seq });
+        // No token is given before the first group has been synced, and no sync that
+        // succeeds now says so.
+        let is_unproven = reached.wants_rewrite && reached.synced_seq == 0 && !self.is_unfounded;
+        let unproven = is_unproven.then(|| UNPROVEN.to_owned());
         engine.note_journal(JournalProgress {
             written_seq: writer.seq_of(reached.written_seq),
             durable_seq: founded(reached.durable_seq),
             synced_seq: founded(reached.synced_seq),
-            fault: reached.fault.clone(),
+            fault: reached.fault.clone().or(unproven),
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
             delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
-            needs_rewrite: reached.needs_rewrite,
+            needs_rewrite: reached.wants_rewrite,
         });
     }
 
@@ -385,8 +392,10 @@ impl Keeper {
         }
         self.reached = mail.reached;
         self.note_progress(engine);
-        // While the disk fails nothing is changed, so no token is given either.
-        let is_sure = self.reached.synced_seq > 0 || self.reached.fault.is_some();
+        let Reached { synced_seq, fault, wants_rewrite, .. } = &self.reached;
+        // While the disk fails nothing is changed, so no token is given either. Nor is one
+        // before a rewrite that has to make up for the first sync.
+        let is_sure = *synced_seq > 0 || fault.is_some() || *wants_rewrite;
         if self.loads_until_durable && is_sure {
             self.loads_until_durable = false;
             engine.end_replay(now);

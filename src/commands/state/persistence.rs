@@ -30,8 +30,8 @@ pub(crate) struct Persistence {
     /// A restart would not find the journal yet, because its first rewrite has not
     /// ended: nothing can be durable, and nobody waits for that but who asks to.
     pub(crate) is_unfounded: bool,
-    /// The files may have lost what had counted: the fault stands until a rewrite has
-    /// ended.
+    /// The files may have lost what had counted: until a rewrite has ended the fault
+    /// stands, or no more counts as synced.
     pub(crate) needs_rewrite: bool,
     /// Why nothing can be written at the moment.
     pub(crate) fault: Option<String>,

@@ -240,3 +240,59 @@ fn what_was_only_written_is_synced_as_soon_as_it_is_to_be() {
     kept.turn_until(is_synced);
     assert!(!kept.engine.is_holding_replies());
 }
+
+/// Leaves word, until the loop does something about it, that a sync has failed of what had
+/// counted when it was written. The journal's thread knows better, and says so when it is
+/// told to do something.
+fn hear_of_a_failed_sync(kept: &mut Kept, set: impl Fn(&mut Reached)) {
+    let end = clock::monotonic() + Duration::from_secs(60);
+    while !kept.engine.is_rewriting() {
+        assert!(clock::monotonic() < end, "nothing is done about it");
+        kept.keeper.mailbox.post(|mail| {
+            mail.reached.wants_rewrite = true;
+            set(&mut mail.reached);
+        });
+        kept.turn();
+    }
+}
+
+#[test]
+fn a_failed_sync_of_what_had_counted_is_made_up_for_by_a_rewrite() {
+    let mut kept = Kept::new("keeper-suspect");
+    kept.run("CONFIG SET appendonly yes appendfsync no");
+    kept.turn_until(|engine| !engine.server().persistence.is_unfounded);
+    let completed = |engine: &Engine| engine.server().persistence.rewrite.completed;
+    assert_eq!(completed(&kept.engine), 1);
+    hear_of_a_failed_sync(&mut kept, |_| {});
+    // Nobody has relied on it.
+    assert_eq!(kept.engine.server().persistence.fault, None);
+    kept.run("SET a 1\r\nWAITAOF 1 0 0");
+    let seq = kept.engine.sealed_seq();
+    kept.turn_until(|engine| {
+        completed(engine) == 2 && engine.server().persistence.synced_seq >= seq
+    });
+    kept.turn();
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    assert_eq!(replies, "+OK\r\n+OK\r\n*2\r\n:1\r\n:0\r\n");
+}
+
+#[test]
+fn loading_ends_without_tokens_if_no_sync_can_say_which_may_be_given() {
+    let mut kept = Kept::new("keeper-unproven");
+    kept.run("CONFIG SET appendonly yes appendfsync no");
+    kept.turn_until(|engine| !engine.server().persistence.is_unfounded);
+    kept.engine.begin_replay(kept.now);
+    kept.keeper.loads_until_durable = true;
+    // The fault came and went while the loop did not look.
+    hear_of_a_failed_sync(&mut kept, |reached| (reached.synced_seq, reached.fault) = (0, None));
+    let persistence = &kept.engine.server().persistence;
+    assert!(!persistence.loading && persistence.fault.as_deref() == Some(UNPROVEN));
+    kept.run("GET a\r\nLOCK.ACQUIRE lock me PX 60000");
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    assert!(replies.starts_with("+OK\r\n$-1\r\n-MISCONF"), "{replies}");
+    kept.turn_until(|engine| engine.server().persistence.rewrite.completed == 2);
+    assert_eq!(kept.engine.server().persistence.fault, None);
+    kept.run("LOCK.ACQUIRE lock me PX 60000");
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    assert!(replies.contains("\r\n:"), "{replies}");
+}

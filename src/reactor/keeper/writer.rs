@@ -103,8 +103,9 @@ pub(super) struct Reached {
     /// How often a sync took so long that the next one came late.
     pub(super) delayed_syncs: u64,
     pub(super) fault: Option<String>,
-    /// The fault stands until the journal has been rewritten.
-    pub(super) needs_rewrite: bool,
+    /// What has been synced, or the fault, stays as it is until the journal has been
+    /// rewritten.
+    pub(super) wants_rewrite: bool,
 }
 
 impl Writer {
@@ -256,6 +257,7 @@ struct Told {
     synced_seq: u64,
     has_fault: bool,
     needs_rewrite: bool,
+    wants_rewrite: bool,
 }
 
 struct Work {
@@ -452,13 +454,14 @@ impl Work {
             current_bytes: progress.base_bytes + progress.incr_bytes,
             delayed_syncs: self.delayed_syncs,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
-            needs_rewrite: self.journal.needs_rewrite(),
+            wants_rewrite: self.journal.wants_rewrite(),
         };
         let now = Told {
             durable_seq: progress.durable_seq,
             synced_seq: progress.synced_seq,
             has_fault: self.journal.fault().is_some(),
-            needs_rewrite: reached.needs_rewrite,
+            needs_rewrite: self.journal.needs_rewrite(),
+            wants_rewrite: reached.wants_rewrite,
         };
         let before = std::mem::replace(&mut self.told, now);
         let is_news = now != before;
@@ -468,6 +471,11 @@ impl Work {
             }
             None if before.has_fault => log::info!("the journal can be written again"),
             Some(_) | None => {}
+        }
+        if now.wants_rewrite && !before.wants_rewrite && !now.needs_rewrite {
+            log::warn!(
+                "a sync of the journal has failed, and no later one makes up for it: rewriting it"
+            );
         }
         let set = |mail: &mut Mail| mail.reached = reached;
         if is_news { self.mailbox.post(set) } else { self.mailbox.leave(set) }

@@ -37,6 +37,7 @@ pub(crate) struct Reached {
     pub(crate) current_bytes: u64,
     pub(crate) fault: Option<String>,
     pub(crate) needs_rewrite: bool,
+    pub(crate) wants_rewrite: bool,
 }
 
 /// What the threads leave for the loop.
@@ -203,6 +204,7 @@ impl Writer {
             current_bytes: progress.base_bytes + progress.incr_bytes,
             fault: self.journal.fault().map(|fault| fault.cause.clone()),
             needs_rewrite: self.journal.needs_rewrite(),
+            wants_rewrite: self.journal.wants_rewrite(),
         });
     }
 }

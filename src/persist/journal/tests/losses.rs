@@ -82,6 +82,39 @@ fn a_sync_that_failed_before_it_mattered_is_remembered_when_it_does() {
 }
 
 #[test]
+fn a_sync_that_failed_of_what_had_counted_is_made_up_for_by_a_rewrite_that_is_asked_for() {
+    let mut life = broken(Counted::Written);
+    let wants = |life: &Life| {
+        let journal = life.journal.as_ref().expect("it is open");
+        assert!(!journal.needs_rewrite());
+        journal.wants_rewrite()
+    };
+    let synced = |life: &Life| {
+        let progress = life.journal.as_ref().expect("it is open").progress();
+        (progress.synced_seq, progress.written_seq)
+    };
+    assert!(!wants(&life));
+    assert!(!life.sync() && wants(&life));
+    life.append(2);
+    assert!(life.write() && life.sync(), "nothing is refused");
+    assert_eq!((wants(&life), synced(&life)), (true, (3, 9)));
+    // As long as it takes, and also if it is given up.
+    life.begin_rewrite();
+    life.put(1);
+    life.journal.as_mut().into_iter().for_each(Journal::abandon_rewrite);
+    assert_eq!((wants(&life), life.sync(), synced(&life)), (true, true, (3, 10)));
+    life.begin_rewrite();
+    life.put(1);
+    life.write_base();
+    assert_eq!((wants(&life), life.sync(), synced(&life)), (true, true, (3, 11)));
+    life.finish_rewrite();
+    assert_eq!((wants(&life), synced(&life)), (false, (11, 11)));
+    life.end_process(|disk| disk.crash(1));
+    life.promised = 11;
+    life.open().expect("the journal is whole");
+}
+
+#[test]
 fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
     let torn = || {
         let mut life = Life::begun();
