@@ -532,14 +532,13 @@ impl<D: Disk> Journal<D> {
 
     /// Cuts what was torn before this process, if there was no room to keep it.
     fn cut_torn_end(&mut self) -> Result<(), Fault> {
-        if let Some(uncut) = &self.uncut {
+        if let Some(uncut) = &mut self.uncut {
             let path = self.home.path(&self.file_name);
-            let cut = uncut.cut(&self.home.disk, &mut self.file, &path)?;
-            self.cut_tail.get_or_insert(cut);
+            let cut = uncut.end.cut(&self.home.disk, &mut self.file, &path)?;
             // Before anything is written there: groups that stood behind the torn one
             // must not come back behind others.
-            self.file.sync_data().map_err(|error| self.file_fault("sync", &error))?;
-            self.uncut = None;
+            self.file.sync_data().map_err(Fault::of("sync", &path))?;
+            (self.uncut, self.cut_tail) = (None, Some(cut));
         }
         Ok(())
     }

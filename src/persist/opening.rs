@@ -421,11 +421,12 @@ impl<D: Disk> Opening<D> {
         let bytes = self.torn.map_or(last.bytes, |(at, _)| at);
         let is_usable = self.is_last_ours && bytes > 0 && !replaces;
         if let Some((at, reason)) = self.torn {
-            match cut_torn(&self.home.disk, &mut file, path, at..last.bytes, reason) {
+            let mut end = TornEnd { range: at..last.bytes, reason, kept: None };
+            match end.cut(&self.home.disk, &mut file, path) {
                 Ok(cut) => cut_tail = Some(cut),
                 // Anything else would need room as well.
                 Err(fault) if is_usable && lacks_room(&fault) => {
-                    uncut = Some(Uncut { range: at..last.bytes, reason, fault });
+                    uncut = Some(Uncut { end, fault });
                 }
                 Err(fault) => return Err(fault.into()),
             }
@@ -441,39 +442,39 @@ impl<D: Disk> Opening<D> {
 
 /// A torn end that could not be cut off, for there was no room to keep it.
 pub(super) struct Uncut {
-    range: Range<u64>,
-    reason: &'static str,
+    pub(super) end: TornEnd,
     pub(super) fault: Fault,
 }
 
-impl Uncut {
-    /// Tries it again.
+/// What is to be cut off a file.
+pub(super) struct TornEnd {
+    range: Range<u64>,
+    reason: &'static str,
+    /// Where it has been kept, once that has succeeded.
+    kept: Option<PathBuf>,
+}
+
+impl TornEnd {
+    /// Cuts the file where it begins, and keeps it aside. If that fails it can be tried
+    /// again, also after it has succeeded: the file that it is kept in is one all the same.
     pub(super) fn cut<D: Disk>(
-        &self,
+        &mut self,
         disk: &D,
         file: &mut D::File,
         path: &Path,
     ) -> Result<CutTail, Fault> {
-        cut_torn(disk, file, path, self.range.clone(), self.reason)
+        let (at, bytes) = (self.range.start, self.range.end - self.range.start);
+        if self.kept.is_none() {
+            self.kept = keep_aside(disk, file, path, self.range.clone())?;
+        }
+        file.truncate(at).map_err(Fault::of("cut", path))?;
+        let (path, kept) = (path.to_path_buf(), self.kept.clone());
+        Ok(CutTail { path, at, bytes, reason: self.reason, kept })
     }
 }
 
 fn lacks_room(fault: &Fault) -> bool {
     matches!(fault.kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Cuts a file at the range's start, keeping what stands there aside.
-fn cut_torn<D: Disk>(
-    disk: &D,
-    file: &mut D::File,
-    path: &Path,
-    range: Range<u64>,
-    reason: &'static str,
-) -> Result<CutTail, Fault> {
-    let (at, bytes) = (range.start, range.end - range.start);
-    let kept = keep_aside(disk, file, path, range)?;
-    file.truncate(at).map_err(Fault::of("cut", path))?;
-    Ok(CutTail { path: path.to_path_buf(), at, bytes, reason, kept })
 }
 
 /// Without a manifest there must be nothing that one could have listed: to begin anew

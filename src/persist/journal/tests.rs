@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+mod ends;
 mod losses;
 
 use super::*;

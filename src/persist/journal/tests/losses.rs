@@ -1,4 +1,4 @@
-//! Syncs that fail when it is too late to write again, and ends that cannot be kept.
+//! Syncs that fail when it is too late to write again.
 
 use super::*;
 
@@ -112,58 +112,6 @@ fn a_sync_that_failed_of_what_had_counted_is_made_up_for_by_a_rewrite_that_is_as
     life.end_process(|disk| disk.crash(1));
     life.promised = 11;
     life.open().expect("the journal is whole");
-}
-
-#[test]
-fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
-    let torn = || {
-        let mut life = Life::begun();
-        life.keep(5);
-        life.end_process(SimulatedDisk::kill);
-        let path = Path::new("/data/aof/a.aof.1.incr.aof");
-        let mut bytes = life.disk.read(path).expect("it is there");
-        bytes.truncate(bytes.len() - 100);
-        life.disk.put(path, &bytes);
-        life.promised = 4;
-        (life, bytes)
-    };
-    let kept = |life: &Life| -> Vec<String> {
-        let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
-        names.into_iter().filter(|name| name.contains("torn")).collect()
-    };
-    let (mut life, bytes) = torn();
-    life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
-    assert_eq!(life.open().expect("it can be loaded"), None);
-    life.append(2);
-    assert!(!life.write() && !life.sync());
-    assert!(life.journal.as_mut().expect("it is open").begin_rewrite(2).is_err());
-    let path = Path::new("/data/aof/a.aof.1.incr.aof");
-    assert_eq!(life.disk.read(path).expect("it is there"), bytes);
-    assert_eq!(kept(&life), [""; 0]);
-    // The next process has the same before it, and another one has room.
-    life.end_process(SimulatedDisk::kill);
-    life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
-    life.open().expect("it can be loaded");
-    life.append(2);
-    assert!(!life.write());
-    life.disk.set_faults(Faults::default());
-    let syncs = life.disk.counts().syncs;
-    assert!(life.write());
-    // The copy, its name, and the cut, before anything stands in place of what it took.
-    assert_eq!(life.disk.counts().syncs, syncs + 3);
-    life.heal();
-    assert_eq!(kept(&life).len(), 1);
-    let cut = life.journal.as_mut().and_then(Journal::take_cut_tail).expect("it is cut");
-    let tail = life.disk.read(&cut.kept.expect("it is kept")).expect("it is there");
-    assert_eq!((&bytes[cut.at as usize..], cut.bytes), (&tail[..], tail.len() as u64));
-    life.end_process(|disk| disk.crash(1));
-    life.open().expect("the journal is whole");
-    // Other faults of the disk are no reason to go on.
-    let (mut life, _) = torn();
-    let first = life.disk.counts().operations + 3;
-    life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
-    assert!(life.open().is_err_and(|error| error.to_string().contains("torn-")));
-    assert_eq!(kept(&life), [""; 0]);
 }
 
 #[test]

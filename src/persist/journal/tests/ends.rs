@@ -1,0 +1,92 @@
+//! What stands behind the last whole group when a journal is opened.
+
+use super::*;
+
+const FIRST: &str = "/data/aof/a.aof.1.incr.aof";
+
+/// A life whose last process has left a torn end, and the bytes of its file.
+fn torn() -> (Life, Vec<u8>) {
+    let mut life = Life::begun();
+    life.keep(5);
+    life.end_process(SimulatedDisk::kill);
+    let path = Path::new(FIRST);
+    let mut bytes = life.disk.read(path).expect("it is there");
+    bytes.truncate(bytes.len() - 100);
+    life.disk.put(path, &bytes);
+    life.promised = 4;
+    (life, bytes)
+}
+
+/// The files in which torn ends are kept.
+fn kept(life: &Life) -> Vec<String> {
+    let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
+    names.into_iter().filter(|name| name.contains("torn")).collect()
+}
+
+#[test]
+fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
+    let (mut life, bytes) = torn();
+    life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
+    assert_eq!(life.open().expect("it can be loaded"), None);
+    life.append(2);
+    assert!(!life.write() && !life.sync());
+    assert!(life.journal.as_mut().expect("it is open").begin_rewrite(2).is_err());
+    let path = Path::new(FIRST);
+    assert_eq!(life.disk.read(path).expect("it is there"), bytes);
+    assert_eq!(kept(&life), [""; 0]);
+    // The next process has the same before it, and another one has room.
+    life.end_process(SimulatedDisk::kill);
+    life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
+    life.open().expect("it can be loaded");
+    life.append(2);
+    assert!(!life.write());
+    life.disk.set_faults(Faults::default());
+    let syncs = life.disk.counts().syncs;
+    assert!(life.write());
+    // The copy, its name, and the cut, before anything stands in place of what it took.
+    assert_eq!(life.disk.counts().syncs, syncs + 3);
+    life.heal();
+    assert_eq!(kept(&life).len(), 1);
+    let cut = life.journal.as_mut().and_then(Journal::take_cut_tail).expect("it is cut");
+    let tail = life.disk.read(&cut.kept.expect("it is kept")).expect("it is there");
+    assert_eq!((&bytes[cut.at as usize..], cut.bytes), (&tail[..], tail.len() as u64));
+    life.end_process(|disk| disk.crash(1));
+    life.open().expect("the journal is whole");
+    // Other faults of the disk are no reason to go on.
+    let (mut life, _) = torn();
+    let first = life.disk.counts().operations + 3;
+    life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
+    assert!(life.open().is_err_and(|error| error.to_string().contains("torn-")));
+    assert_eq!(kept(&life), [""; 0]);
+}
+
+#[test]
+fn a_torn_end_is_kept_once_however_often_its_cut_is_tried() {
+    // The file's syncs fail, which come after those of the copy and its name; or its cuts,
+    // which come after creating, writing and syncing these.
+    for (syncs, operations) in [(2..5, 0..0), (0..0, 4..7)] {
+        let (mut life, bytes) = torn();
+        life.disk.set_faults(Faults { room_bytes: Some(20), ..Faults::default() });
+        assert_eq!(life.open().expect("it can be loaded"), None);
+        life.append(2);
+        let counts = life.disk.counts();
+        life.disk.set_faults(Faults {
+            syncs: syncs.start + counts.syncs..syncs.end + counts.syncs,
+            operations: operations.start + counts.operations..operations.end + counts.operations,
+            ..Faults::default()
+        });
+        let fails = |life: &mut Life| !life.write();
+        assert!(fails(&mut life) && fails(&mut life) && fails(&mut life));
+        let take_cut = |life: &mut Life| life.journal.as_mut().and_then(Journal::take_cut_tail);
+        assert_eq!((kept(&life).len(), take_cut(&mut life)), (1, None));
+        life.heal();
+        let cut = take_cut(&mut life).expect("it is cut");
+        let names = kept(&life);
+        let [name] = &names[..] else { panic!("kept in {names:?}") };
+        assert!(cut.kept.as_ref().is_some_and(|path| path.ends_with(name)));
+        let tail = life.disk.read(&cut.kept.expect("it is kept")).expect("it is there");
+        assert_eq!(tail, bytes[cut.at as usize..]);
+        life.end_process(|disk| disk.crash(1));
+        life.open().expect("the journal is whole");
+    }
+}
