@@ -430,8 +430,8 @@ impl<D: Disk> Opening<D> {
                 }
                 Err(fault) => return Err(fault.into()),
             }
-        } else {
-            // Only its room, if it has any.
+        } else if file.len().map_err(Fault::of("look at", path))? > last.bytes {
+            // Only its room. Where there is none nothing is changed that could fail.
             file.truncate(last.bytes).map_err(Fault::of("cut", path))?;
         }
         last.bytes = bytes;

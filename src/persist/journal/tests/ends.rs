@@ -90,3 +90,18 @@ fn a_torn_end_is_kept_once_however_often_its_cut_is_tried() {
         life.open().expect("the journal is whole");
     }
 }
+
+#[test]
+fn nothing_is_changed_at_a_start_that_has_nothing_to_cut() {
+    let mut life = Life { wants_room: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.keep(3);
+    for is_cut in [true, false] {
+        life.end_process(SimulatedDisk::kill);
+        let before = life.disk.counts();
+        life.open().expect("the journal is whole");
+        let after = life.disk.counts();
+        let changes = (after.operations - before.operations) - (after.syncs - before.syncs);
+        assert_eq!(changes, u64::from(is_cut));
+    }
+}
