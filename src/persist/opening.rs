@@ -55,6 +55,28 @@ impl fmt::Display for CutTail {
     }
 }
 
+/// Room that the last process had made behind the last group, and did not use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftRoom {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it begins.
+    pub at: u64,
+    /// How many bytes it has, all of them zeros.
+    pub bytes: u64,
+}
+
+impl fmt::Display for LeftRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LeftRoom { path, at, bytes } = self;
+        write!(
+            f,
+            "{bytes} bytes of room behind the last group of {} at offset {at}",
+            path.display()
+        )
+    }
+}
+
 /// Why a journal is not opened. Nothing has been changed, except where the disk has
 /// failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +189,8 @@ pub struct Opening<D: Disk> {
     torn: Option<(u64, &'static str)>,
     /// The last file is one to go on with.
     is_last_ours: bool,
+    /// Bytes of room at the end of the file that was read last.
+    room_bytes: u64,
     now_unix_ms: u64,
 }
 
@@ -208,6 +232,7 @@ impl<D: Disk> Opening<D> {
             has_sums: false,
             torn: None,
             is_last_ours: false,
+            room_bytes: 0,
             now_unix_ms,
         })
     }
@@ -260,6 +285,14 @@ impl<D: Disk> Opening<D> {
     pub fn torn(&self) -> Option<OpenError> {
         let (at, reason) = self.torn?;
         Some(OpenError::Torn { path: self.path().to_path_buf(), at, reason })
+    }
+
+    /// The room that [`Opening::finish`] gives back without a word, once all groups have
+    /// been yielded.
+    pub fn left_room(&self) -> Option<LeftRoom> {
+        let is_wanted = self.is_last_ours && self.torn.is_none() && self.room_bytes > 0;
+        let last = self.files.last().filter(|_| is_wanted)?;
+        Some(LeftRoom { path: last.path.clone(), at: last.bytes, bytes: self.room_bytes })
     }
 
     fn is_last(&self) -> bool {
@@ -335,6 +368,7 @@ impl<D: Disk> Opening<D> {
         // Without the room at its end.
         if let Some(scanner) = self.scanner.take() {
             self.files[self.index].bytes = scanner.len();
+            self.room_bytes = scanner.room_bytes();
         }
         self.done_bytes += self.files[self.index].bytes;
         self.index += 1;

@@ -97,6 +97,7 @@ pub enum Scanned<'a> {
 pub struct Scanner<F> {
     file: F,
     len: u64,
+    room_bytes: u64,
     piece_bytes: usize,
     origin: Origin,
     form: Form,
@@ -156,6 +157,7 @@ impl<F: DiskFile> Scanner<F> {
         let mut scanner = Scanner {
             file,
             len,
+            room_bytes: 0,
             // Less could not even hold a seal.
             piece_bytes: piece_bytes.max(2 * SEAL_BYTES),
             origin: Origin::Unknown,
@@ -186,6 +188,11 @@ impl<F: DiskFile> Scanner<F> {
     /// one that was being written; what is appended later is not read.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// How many bytes of room there were behind that: zeros, which are passed over.
+    pub fn room_bytes(&self) -> u64 {
+        self.room_bytes
     }
 
     /// Whether there was nothing in it.
@@ -330,6 +337,7 @@ impl<F: DiskFile> Scanner<F> {
             }
             end = start;
         }
+        self.room_bytes = self.len - end;
         self.len = end;
         // What has been read of it already is not there.
         self.filled = self.filled.min((end - self.buffer_at) as usize);

@@ -267,6 +267,7 @@ fn room_at_the_end_is_passed_over_and_what_stands_in_it_is_not() {
         let mut bytes = written.bytes.clone();
         bytes.resize(len + room, 0);
         assert_eq!(scan(&bytes, &written, PIECE), (6, End::Whole), "{room}");
+        assert_eq!(scanner_of(&bytes, PIECE).room_bytes(), room as u64);
         for at in [len, len + room / 2, len + room - 1] {
             bytes[at] = b'x';
             let (count, end) = scan(&bytes, &written, PIECE);

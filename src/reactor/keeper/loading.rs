@@ -160,7 +160,11 @@ impl Loading {
             None => None,
             Some(opening) if is_foreign => Some(Source::Replaced(Box::new(opening))),
             Some(opening) => {
+                let room = opening.left_room();
                 let (journal, cut) = opening.finish()?;
+                if let Some(room) = room {
+                    log::info!("gave back {room}");
+                }
                 if let Some(cut) = cut {
                     warn(&cut);
                 }

@@ -105,3 +105,30 @@ fn nothing_is_changed_at_a_start_that_has_nothing_to_cut() {
         assert_eq!(changes, u64::from(is_cut));
     }
 }
+
+#[test]
+fn room_that_is_given_back_at_a_start_is_told_of() {
+    let mut life = Life { wants_room: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    let left_room = |life: &Life| {
+        let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+        load(&mut opening).expect("it is whole");
+        opening.left_room()
+    };
+    life.keep(3);
+    life.end_process(SimulatedDisk::kill);
+    let bytes = life.disk.read(Path::new(FIRST)).expect("it is there");
+    let room = left_room(&life).expect("there is some");
+    assert_eq!((room.path.as_path(), room.at + room.bytes), (Path::new(FIRST), bytes.len() as u64));
+    assert!(room.bytes > ROOM_BYTES / 2 && bytes[room.at as usize - 1] != 0);
+    let text = format!(
+        "{} bytes of room behind the last group of {FIRST} at offset {}",
+        room.bytes, room.at
+    );
+    assert_eq!(room.to_string(), text);
+    life.open().expect("the journal is whole");
+    let len = life.disk.read(Path::new(FIRST)).expect("it is there").len();
+    assert_eq!(len as u64, room.at);
+    life.end_process(SimulatedDisk::kill);
+    assert_eq!(left_room(&life), None);
+}
