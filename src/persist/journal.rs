@@ -297,10 +297,10 @@ impl<D: Disk> Journal<D> {
 
     /// Queues groups, which end at `ends` of `groups`, the last at its length. They are
     /// numbered without a gap from the first on that this journal gets, whatever its
-    /// number is, and the last is number `last_seq`.
+    /// number is, and the last is number `last_seq`. Each has a byte at least.
     ///
     /// # Panics
-    /// In debug builds, if there is a gap.
+    /// In debug builds, if there is a gap, or a group without a byte.
     pub fn append(&mut self, groups: Vec<u8>, ends: Vec<usize>, last_seq: u64) {
         let before = last_seq - ends.len() as u64;
         if self.queued_seq == 0 {
@@ -308,6 +308,9 @@ impl<D: Disk> Journal<D> {
             (self.durable_seq, self.synced_seq) = (before, before);
         }
         debug_assert_eq!(before, self.queued_seq);
+        // At the end of all it would never be written, and somebody might wait for it.
+        let starts = || std::iter::once(&0).chain(&ends);
+        debug_assert!(ends.iter().zip(starts()).all(|(end, start)| start < end), "an empty group");
         self.queue.push(groups, ends);
         self.queued_seq = last_seq;
     }

@@ -781,3 +781,13 @@ fn a_disk_that_has_no_room_to_make_takes_groups_all_the_same() {
     life.end_process(SimulatedDisk::kill);
     life.open().expect("the journal is whole");
 }
+
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "an empty group")]
+fn a_group_without_a_byte_is_refused() {
+    let mut life = Life::begun();
+    let journal = life.journal.as_mut().expect("it is open");
+    let len = group(1).len();
+    journal.append(group(1), vec![len, len], 2);
+}
