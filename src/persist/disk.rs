@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, StatxFlags};
@@ -138,8 +138,8 @@ pub trait Disk: Clone + Send + 'static {
     /// What the disk says.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Locks a file, which is created if need be and never removed, against everybody
-    /// else; `None` if somebody else has it.
+    /// Locks the file that has a name, which is created if need be, against everybody else;
+    /// `None` if somebody else has it. Only who has the lock may take the name away.
     ///
     /// # Errors
     /// What the disk says.
@@ -204,13 +204,43 @@ impl Disk for SystemDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<File>> {
-        // `File::try_lock` needs a newer Rust than this crate asks for.
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
+        loop {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            match lock_named(file, path)? {
+                Locked::File(file) => return Ok(Some(file)),
+                Locked::Busy => return Ok(None),
+                Locked::Unnamed => {}
+            }
         }
+    }
+}
+
+/// What has become of a file that was to be locked.
+enum Locked {
+    /// It is.
+    File(File),
+    /// By somebody else.
+    Busy,
+    /// Between its opening and its locking somebody has taken its name away, so that the
+    /// lock keeps nobody from a file of that name.
+    Unnamed,
+}
+
+fn lock_named(file: File, path: &Path) -> io::Result<Locked> {
+    // `File::try_lock` needs a newer Rust than this crate asks for.
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Locked::Busy),
+        Err(error) => return Err(error.into()),
+    }
+    let locked = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) if (named.dev(), named.ino()) == (locked.dev(), locked.ino()) => {
+            Ok(Locked::File(file))
+        }
+        Ok(_) => Ok(Locked::Unnamed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Locked::Unnamed),
+        Err(error) => Err(error),
     }
 }
 

@@ -88,6 +88,30 @@ fn a_lock_is_held_until_it_is_dropped() {
 }
 
 #[test]
+fn a_lock_is_of_the_file_that_has_the_name() {
+    let directory = Directory::new("lock-name");
+    let (path, other) = (directory.0.join("lock"), directory.0.join("other"));
+    let open = || SystemDisk.create(&path).expect("the disk is sound").file;
+    let outcome = |file| match lock_named(file, &path).expect("the disk is sound") {
+        Locked::File(_) => "locked",
+        Locked::Busy => "busy",
+        Locked::Unnamed => "unnamed",
+    };
+    assert_eq!(outcome(open()), "locked");
+    let held = SystemDisk.lock(&path).expect("the disk is sound").expect("it is free");
+    assert_eq!(outcome(open()), "busy");
+    // Whoever has it takes the name away, and somebody else's file gets it.
+    let opened = open();
+    fs::rename(&path, &other).expect("it is there");
+    drop(held);
+    assert_eq!(outcome(opened.try_clone().expect("it is open")), "unnamed");
+    let other = SystemDisk.lock(&path).expect("the disk is sound").expect("it is free");
+    assert_eq!(outcome(opened), "unnamed");
+    assert_eq!(outcome(open()), "busy");
+    drop(other);
+}
+
+#[test]
 fn room_is_zeros_that_are_appended_over() {
     let directory = Directory::new("room");
     let path = directory.0.join("a");
