@@ -12,7 +12,7 @@ use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::Waker;
@@ -123,6 +123,8 @@ pub(super) struct Keeper {
     /// Those whose snapshot was given up and whose threads have not ended. They may
     /// still write to the file of that name, and remove it at their end.
     ending: Vec<u64>,
+    /// Removes what a process has left of a snapshot, and has its lock meanwhile.
+    remover: Option<JoinHandle<()>>,
     /// The walk has ended, and its file has not.
     is_walked: bool,
     /// No slice of the walk before then, while clients are served.
@@ -144,7 +146,7 @@ impl Keeper {
     /// Begins to load what there is, if there is anything.
     pub(super) fn new(files: Files, waker: Arc<Waker>, engine: &mut Engine, now: Now) -> Keeper {
         let Files { location, journal, load } = files;
-        remove_left(&location.dir.join(&engine.config().dbfilename));
+        let remover = remove_left(&location.dir.join(&engine.config().dbfilename));
         let loading = Loading::begin(journal, load, engine, now);
         Keeper {
             location,
@@ -157,6 +159,7 @@ impl Keeper {
             copier: None,
             copiers: 0,
             ending: Vec::new(),
+            remover,
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
@@ -518,7 +521,13 @@ impl Keeper {
                     return;
                 }
                 let path = self.location.dir.join(&engine.config().dbfilename);
-                self.begin_walk(kind, move || create_snapshot(&path, now), engine);
+                let remover = self.remover.take();
+                let open = move || {
+                    // Its thread is ours too, and is no other server that writes the file.
+                    drop(remover.map(JoinHandle::join));
+                    create_snapshot(&path, now)
+                };
+                self.begin_walk(kind, open, engine);
             }
         }
     }
@@ -616,15 +625,19 @@ fn temp_of(path: &Path) -> Option<PathBuf> {
 
 /// Removes the half of a snapshot that a process has left which was killed. That takes as
 /// long as it is large, so nobody waits for it.
-fn remove_left(path: &Path) {
-    let Some(temp) = temp_of(path).filter(|temp| temp.exists()) else { return };
+fn remove_left(path: &Path) -> Option<JoinHandle<()>> {
+    let temp = temp_of(path).filter(|temp| temp.exists())?;
     let remove = move || {
         if persist::remove_left(&SystemDisk, &temp) {
             log::info!("removed {}, which was not finished", temp.display());
         }
     };
-    if let Err(error) = thread::Builder::new().name("tollgate-close".to_owned()).spawn(remove) {
-        log::warn!("half of a snapshot stays: no thread to remove it: {error}");
+    match thread::Builder::new().name("tollgate-close".to_owned()).spawn(remove) {
+        Ok(remover) => Some(remover),
+        Err(error) => {
+            log::warn!("half of a snapshot stays: no thread to remove it: {error}");
+            None
+        }
     }
 }
 
