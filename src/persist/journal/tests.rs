@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 mod ends;
 mod losses;
+mod rewriting;
 
 use super::*;
 use crate::persist::scanner::tests::push_command;
@@ -580,71 +581,6 @@ fn the_files_of_redis_are_loaded_and_gone_on_from() {
 }
 
 #[test]
-fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
-    for fails in [0, 1, 2] {
-        let mut life = Life::begun();
-        script(&mut life);
-        life.end_process(SimulatedDisk::kill);
-        let old = life.sent;
-        let mut replaced = 0;
-        for step in 0..4 {
-            let opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
-            life.journal = Some(opening.replace().expect("the disk is sound"));
-            (life.sent, life.begun, life.promised) = (1000, 1000, 1000);
-            life.put(2);
-            if fails > 0 {
-                // Also across a file that is given up, and with a full disk.
-                let from = life.disk.counts().syncs;
-                let faults = Faults { syncs: from..from + fails, ..Faults::default() };
-                life.disk.set_faults(faults);
-                life.sync();
-                life.heal();
-            }
-            if step > 0 {
-                life.begin_rewrite();
-                life.put(1);
-            }
-            if step > 1 {
-                life.write_base();
-                life.keep(1);
-            }
-            if step > 2 {
-                life.finish_rewrite();
-                replaced = life.sent;
-            }
-            life.end_process(|disk| disk.crash(step));
-            let is_replaced = step > 2;
-            life.promised = if is_replaced { replaced } else { old };
-            life.sent = life.promised;
-            life.open().expect("the journal is whole");
-            life.end_process(SimulatedDisk::kill);
-        }
-        let names = life.disk.list(Path::new("/data/aof")).expect("it is there");
-        assert_eq!(names.iter().filter(|name| name.ends_with(".base.aof")).count(), 1);
-    }
-}
-
-#[test]
-fn a_base_of_a_journal_that_was_given_up_is_not_mixed_with_one_of_the_next() {
-    let disk = new_disk();
-    let open = || Opening::new(disk.clone(), location(), 1).expect("it is whole");
-    let (mut first, _) = open().finish().expect("the disk is sound");
-    let stale = first.begin_rewrite(1).expect("the disk is sound");
-    drop(first);
-    let mut next = open().replace().expect("the disk is sound");
-    let mut base = next.begin_rewrite(2).expect("the disk is sound");
-    base.write(&group(1), &[group(1).len()]).expect("the disk is sound");
-    // Whoever writes it comes too late.
-    stale.finish().expect_err("the file is gone");
-    next.finish_rewrite(&base.finish().expect("its name is its own")).expect("it is there");
-    assert!(!next.is_rewriting());
-    drop(next);
-    let mut life = Life { disk, ..Life::new() };
-    (life.sent, life.promised) = (1, 1);
-    life.open().expect("the journal is whole");
-}
-
-#[test]
 fn a_removed_file_is_noticed() {
     let mut life = Life::begun();
     life.keep(1);
@@ -699,22 +635,6 @@ fn a_group_larger_than_a_write_goes_through() {
 }
 
 #[test]
-fn what_a_rewrite_has_removed_is_left_open_to_be_closed_elsewhere() {
-    let mut life = Life::begun();
-    life.put(3);
-    life.begin_rewrite();
-    life.write_base();
-    life.finish_rewrite();
-    life.begin_rewrite();
-    life.write_base();
-    let journal = life.journal.as_mut().expect("it is open");
-    // The first file, and a base that is not wanted any more.
-    journal.abandon_rewrite();
-    assert_eq!(journal.take_removed().len(), 2);
-    assert_eq!(journal.take_removed().len(), 0);
-}
-
-#[test]
 fn half_a_note_is_cut_before_another_file_follows() {
     let mut life = Life::begun();
     life.put(2);
@@ -728,58 +648,6 @@ fn half_a_note_is_cut_before_another_file_follows() {
     life.keep(2);
     life.end_process(SimulatedDisk::kill);
     assert_eq!(life.open(), Ok(None));
-}
-
-#[test]
-fn room_is_made_for_small_groups_and_given_back() {
-    let path = |number: u64| PathBuf::from(format!("/data/aof/a.aof.{number}.incr.aof"));
-    let ends_in_zeros = |disk: &SimulatedDisk, number: u64| {
-        disk.read(&path(number)).expect("there is a file").ends_with(&[0])
-    };
-    let mut life = Life { wants_room: true, ..Life::new() };
-    life.open().expect("the disk is sound");
-    life.keep(3);
-    assert!(ends_in_zeros(&life.disk, 1));
-    let len = life.disk.read(&path(1)).expect("there is a file").len();
-    life.keep(3);
-    assert_eq!(life.disk.read(&path(1)).expect("there is a file").len(), len);
-    // After a kill it is passed over, and nothing is said to be torn.
-    life.end_process(SimulatedDisk::kill);
-    assert!(life.open().expect("the journal is whole").is_none());
-    assert!(!ends_in_zeros(&life.disk, 1));
-    // What is so large is written where there is none.
-    let text = vec![b'x'; ROOM_FOR_MAX];
-    let mut large = Vec::new();
-    push_command(&mut large, &[b"SET", b"7", &text]);
-    life.sent += 3;
-    let journal = life.journal.as_mut().expect("it is open");
-    journal.append(large.clone(), vec![large.len()], 1);
-    assert!(journal.write() && !ends_in_zeros(&life.disk, 1));
-    // A file that is gone on from gives its room back, and so does one at its end.
-    let journal = life.journal.as_mut().expect("it is open");
-    journal.append(group(8), vec![group(8).len()], 2);
-    assert!(journal.write() && ends_in_zeros(&life.disk, 1));
-    life.begin_rewrite();
-    assert!(!ends_in_zeros(&life.disk, 1));
-    let journal = life.journal.as_mut().expect("it is open");
-    journal.append(group(9), vec![group(9).len()], 3);
-    assert!(journal.write() && ends_in_zeros(&life.disk, 2));
-    journal.set_room(false);
-    assert!(!ends_in_zeros(&life.disk, 2));
-}
-
-#[test]
-fn a_disk_that_has_no_room_to_make_takes_groups_all_the_same() {
-    let mut life = Life { wants_room: true, ..Life::new() };
-    life.open().expect("the disk is sound");
-    life.disk.set_faults(Faults { appends: 0..0, room_bytes: Some(0), ..Faults::default() });
-    life.append(1);
-    assert!(!life.write(), "the disk is full");
-    life.disk.set_faults(Faults { room_bytes: Some(ROOM_BYTES + 10_000), ..Faults::default() });
-    life.append(5);
-    assert!(life.write() && life.sync());
-    life.end_process(SimulatedDisk::kill);
-    life.open().expect("the journal is whole");
 }
 
 #[test]

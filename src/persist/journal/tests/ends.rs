@@ -1,4 +1,5 @@
-//! What stands behind the last whole group when a journal is opened.
+//! What stands behind the last whole group: room while a file is written, and what is found
+//! there when a journal is opened.
 
 use super::*;
 
@@ -131,4 +132,56 @@ fn room_that_is_given_back_at_a_start_is_told_of() {
     assert_eq!(len as u64, room.at);
     life.end_process(SimulatedDisk::kill);
     assert_eq!(left_room(&life), None);
+}
+
+#[test]
+fn room_is_made_for_small_groups_and_given_back() {
+    let path = |number: u64| PathBuf::from(format!("/data/aof/a.aof.{number}.incr.aof"));
+    let ends_in_zeros = |disk: &SimulatedDisk, number: u64| {
+        disk.read(&path(number)).expect("there is a file").ends_with(&[0])
+    };
+    let mut life = Life { wants_room: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.keep(3);
+    assert!(ends_in_zeros(&life.disk, 1));
+    let len = life.disk.read(&path(1)).expect("there is a file").len();
+    life.keep(3);
+    assert_eq!(life.disk.read(&path(1)).expect("there is a file").len(), len);
+    // After a kill it is passed over, and nothing is said to be torn.
+    life.end_process(SimulatedDisk::kill);
+    assert!(life.open().expect("the journal is whole").is_none());
+    assert!(!ends_in_zeros(&life.disk, 1));
+    // What is so large is written where there is none.
+    let text = vec![b'x'; ROOM_FOR_MAX];
+    let mut large = Vec::new();
+    push_command(&mut large, &[b"SET", b"7", &text]);
+    life.sent += 3;
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(large.clone(), vec![large.len()], 1);
+    assert!(journal.write() && !ends_in_zeros(&life.disk, 1));
+    // A file that is gone on from gives its room back, and so does one at its end.
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(group(8), vec![group(8).len()], 2);
+    assert!(journal.write() && ends_in_zeros(&life.disk, 1));
+    life.begin_rewrite();
+    assert!(!ends_in_zeros(&life.disk, 1));
+    let journal = life.journal.as_mut().expect("it is open");
+    journal.append(group(9), vec![group(9).len()], 3);
+    assert!(journal.write() && ends_in_zeros(&life.disk, 2));
+    journal.set_room(false);
+    assert!(!ends_in_zeros(&life.disk, 2));
+}
+
+#[test]
+fn a_disk_that_has_no_room_to_make_takes_groups_all_the_same() {
+    let mut life = Life { wants_room: true, ..Life::new() };
+    life.open().expect("the disk is sound");
+    life.disk.set_faults(Faults { appends: 0..0, room_bytes: Some(0), ..Faults::default() });
+    life.append(1);
+    assert!(!life.write(), "the disk is full");
+    life.disk.set_faults(Faults { room_bytes: Some(ROOM_BYTES + 10_000), ..Faults::default() });
+    life.append(5);
+    assert!(life.write() && life.sync());
+    life.end_process(SimulatedDisk::kill);
+    life.open().expect("the journal is whole");
 }

@@ -1,0 +1,84 @@
+//! New bases in the place of old files.
+
+use super::*;
+
+#[test]
+fn a_journal_is_replaced_when_its_new_base_is_there_and_not_before() {
+    for fails in [0, 1, 2] {
+        let mut life = Life::begun();
+        script(&mut life);
+        life.end_process(SimulatedDisk::kill);
+        let old = life.sent;
+        let mut replaced = 0;
+        for step in 0..4 {
+            let opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+            life.journal = Some(opening.replace().expect("the disk is sound"));
+            (life.sent, life.begun, life.promised) = (1000, 1000, 1000);
+            life.put(2);
+            if fails > 0 {
+                // Also across a file that is given up, and with a full disk.
+                let from = life.disk.counts().syncs;
+                let faults = Faults { syncs: from..from + fails, ..Faults::default() };
+                life.disk.set_faults(faults);
+                life.sync();
+                life.heal();
+            }
+            if step > 0 {
+                life.begin_rewrite();
+                life.put(1);
+            }
+            if step > 1 {
+                life.write_base();
+                life.keep(1);
+            }
+            if step > 2 {
+                life.finish_rewrite();
+                replaced = life.sent;
+            }
+            life.end_process(|disk| disk.crash(step));
+            let is_replaced = step > 2;
+            life.promised = if is_replaced { replaced } else { old };
+            life.sent = life.promised;
+            life.open().expect("the journal is whole");
+            life.end_process(SimulatedDisk::kill);
+        }
+        let names = life.disk.list(Path::new("/data/aof")).expect("it is there");
+        assert_eq!(names.iter().filter(|name| name.ends_with(".base.aof")).count(), 1);
+    }
+}
+
+#[test]
+fn a_base_of_a_journal_that_was_given_up_is_not_mixed_with_one_of_the_next() {
+    let disk = new_disk();
+    let open = || Opening::new(disk.clone(), location(), 1).expect("it is whole");
+    let (mut first, _) = open().finish().expect("the disk is sound");
+    let stale = first.begin_rewrite(1).expect("the disk is sound");
+    drop(first);
+    let mut next = open().replace().expect("the disk is sound");
+    let mut base = next.begin_rewrite(2).expect("the disk is sound");
+    base.write(&group(1), &[group(1).len()]).expect("the disk is sound");
+    // Whoever writes it comes too late.
+    stale.finish().expect_err("the file is gone");
+    next.finish_rewrite(&base.finish().expect("its name is its own")).expect("it is there");
+    assert!(!next.is_rewriting());
+    drop(next);
+    let mut life = Life { disk, ..Life::new() };
+    (life.sent, life.promised) = (1, 1);
+    life.open().expect("the journal is whole");
+}
+
+#[test]
+fn what_a_rewrite_has_removed_is_left_open_to_be_closed_elsewhere() {
+    let mut life = Life::begun();
+    life.put(3);
+    life.begin_rewrite();
+    life.write_base();
+    life.finish_rewrite();
+    life.begin_rewrite();
+    life.write_base();
+    let journal = life.journal.as_mut().expect("it is open");
+    // The first file, and a base that is not wanted any more.
+    journal.abandon_rewrite();
+    assert_eq!(journal.take_removed().len(), 2);
+    assert_eq!(journal.take_removed().len(), 0);
+}
