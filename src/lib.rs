@@ -50,7 +50,9 @@
 //! 4. The command's own function runs with a `Context` that holds everything
 //!    it may touch and nothing else.
 //! 5. `keyspace` finds the entry; an expired key is absent. The reply is
-//!    already in the client's output.
+//!    already in the client's output. Replies to lone short requests stand side by side in
+//!    one buffer instead ([`engine::Answers`]), from which each is sent when those
+//!    that were read together have been run.
 //!
 //! Then, once per turn of the loop: deadlines and a bounded slice of expiry,
 //! clients whose waits have ended or who had used up their share of the

@@ -100,6 +100,13 @@ impl Output {
         }
     }
 
+    /// Puts bytes in front of everything else, nothing of which has been sent.
+    pub(crate) fn push_front(&mut self, bytes: &[u8], pool: &mut BufferPool) {
+        if !self.discarded {
+            self.buffer(pool).insert(0, bytes);
+        }
+    }
+
     /// Frees what has not been sent, for a client that is closed without it.
     /// A buffer that is out is freed when it comes back.
     pub(crate) fn discard(&mut self, pool: &mut BufferPool) {

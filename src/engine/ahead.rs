@@ -5,7 +5,7 @@ use super::Engine;
 use crate::clients::ClientKey;
 use crate::commands::{Command, TABLE};
 use crate::keyspace::{Keyspace, KnownHash};
-use crate::protocol::{Args, RequestBuffer, Span};
+use crate::protocol::{Args, RequestBuffer, Span, cut_lone};
 
 /// How many requests of a client are cut, and the memory that they need fetched,
 /// before the first of them is run: somewhat more than the lines that a processor
@@ -121,23 +121,15 @@ impl Engine {
 
     /// The same for input that has been read, and is run when others' has been, if it is
     /// one request and no more.
-    pub(super) fn find_expected(&mut self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
+    pub(super) fn find_expected(&self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         let client = self.clients.get(key).filter(|client| client.unread.is_none())?;
         let db = client.db();
-        let limits = self.limits(key);
-        let request = self.request.get_or_insert_default();
-        if request.cut(bytes, &mut None, &limits, 1) != Ok(1) || request.cut_end(0) < bytes.len() {
-            return None;
-        }
-        let request = self.request.as_deref()?;
-        let args = request.cut_args(bytes, 0);
+        let mut spans = [Span::default(); EXPECTED_ARGS_MAX];
+        let len = cut_lone(bytes, &self.limits_of(client), &mut spans)?;
+        let args = Args::from_parts(bytes, &spans[..len]);
         let command = find_command(args)?;
         let hash = self.prefetch_key(db, Some(command), args)?;
-        let cut = request.cut_spans(0)?;
-        let mut spans = [Span::default(); EXPECTED_ARGS_MAX];
-        spans.get_mut(..cut.len())?.copy_from_slice(cut);
-        let (input_bytes, len) = (bytes.len(), cut.len());
-        Some(Expected { input_bytes, db, hash, command, spans, len })
+        Some(Expected { input_bytes: bytes.len(), db, hash, command, spans, len })
     }
 
     #[inline(always)]

@@ -19,6 +19,14 @@ pub(super) struct Session {
     pub(super) holds_replies: bool,
 }
 
+impl Session {
+    /// The same for replies that are written behind `bytes` of others' replies.
+    #[inline]
+    pub(super) fn behind(self, bytes: usize) -> Session {
+        Session { reply_bytes_max: self.reply_bytes_max.saturating_add(bytes), ..self }
+    }
+}
+
 impl Engine {
     #[inline]
     pub(super) fn session(&self, client: &Client) -> Session {

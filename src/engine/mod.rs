@@ -5,9 +5,12 @@
 //! [`Engine::connect`], [`Engine::receive`] as bytes arrive, [`Engine::tick`]
 //! once a turn and at the latest at [`Engine::next_deadline`], and then takes
 //! the outputs: [`Engine::take_outputs`], [`Engine::output`], [`Engine::sent`],
-//! and [`Engine::take_closed`] for the clients that are to be disconnected.
+//! and [`Engine::take_closed`] for the clients that are to be disconnected. Who reads
+//! several clients' bytes at a time can spare work and memory with [`Engine::expect`] and
+//! [`Engine::receive_expected`].
 
 mod ahead;
+mod answers;
 mod context;
 mod dispatch;
 mod effects;
@@ -26,6 +29,7 @@ use std::time::Duration;
 
 use self::ahead::EXPECTED_BYTES_MAX;
 pub use self::ahead::Expected;
+pub use self::answers::Answers;
 use crate::clients::{Client, Clients, Closing};
 pub use crate::clients::{ClientKey, Peer, Room};
 use crate::clock::Now;
@@ -244,16 +248,19 @@ impl Engine {
     /// Bytes have arrived from a client. Complete requests are run, at most
     /// its share of one turn; the rest is kept and run in later ticks.
     pub fn receive(&mut self, key: ClientKey, bytes: &[u8], now: Now) {
-        self.receive_expected(key, bytes, None, now);
+        self.receive_expected(key, bytes, None, &mut Answers::default(), now);
     }
 
     /// The same for bytes of which [`Engine::expect`] has found out something, which is
-    /// not found out again then: it must have been given these very bytes.
+    /// not found out again then: it must have been given these very bytes. If they are one
+    /// short request, and nothing else is to be sent to the client, its reply is added to
+    /// `answers`, in which there must be none to this client.
     pub fn receive_expected(
         &mut self,
         key: ClientKey,
         bytes: &[u8],
         expected: Option<&Expected>,
+        answers: &mut Answers,
         now: Now,
     ) {
         self.set_now(now, Stage::Requests);
@@ -264,7 +271,7 @@ impl Engine {
         if client.is_closing() {
             return;
         }
-        if expected.is_some_and(|expected| self.run_expected(key, bytes, expected)) {
+        if expected.is_some_and(|expected| self.run_expected(key, bytes, expected, answers)) {
             return;
         }
         self.take_in(key, bytes);
@@ -333,7 +340,7 @@ impl Engine {
     /// are one short request, hints to the processor that its key will be looked up, and
     /// returns what has been found out of it.
     #[inline]
-    pub fn expect(&mut self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
+    pub fn expect(&self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         if bytes.len() > EXPECTED_BYTES_MAX { None } else { self.find_expected(key, bytes) }
     }
 

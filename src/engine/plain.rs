@@ -6,7 +6,7 @@
 //! long way: those that go the short one cannot change it.
 
 use super::context::Session;
-use super::{Engine, Expected};
+use super::{Answers, Engine, Expected};
 use crate::clients::{ClientKey, Wake};
 use crate::commands::{self, Command};
 use crate::keyspace::KnownHash;
@@ -34,6 +34,7 @@ impl Engine {
         key: ClientKey,
         bytes: &[u8],
         expected: &Expected,
+        answers: &mut Answers,
     ) -> bool {
         if !expected.is_of(bytes) {
             return false;
@@ -49,15 +50,28 @@ impl Engine {
         if has_waiting || client.output.len() >= self.config.output_pause_bytes {
             return false;
         }
-        let mut out = client.output.take(pool);
-        self.server.start_watch(self.config.latency_tracking);
         let known = expected.known_hash(args);
-        let goes_on = self.run_plain(key, plain, command, args, known, &mut out);
+        self.server.start_watch(self.config.latency_tracking);
+        let goes_on;
+        let for_output;
+        if client.output.is_empty() && !plain.holds_replies && answers.has_room() {
+            let out = answers.out();
+            let plain = plain.behind(out.len());
+            goes_on = self.run_plain(key, plain, command, args, known, out);
+            let is_closing = !goes_on && self.clients[key].is_closing();
+            for_output = if is_closing { answers.give_back() } else { answers.add(key) };
+        } else {
+            let mut out = client.output.take(pool);
+            goes_on = self.run_plain(key, plain, command, args, known, &mut out);
+            for_output = Some(out);
+        }
         if !goes_on && self.has_to_serve() {
             self.serve();
         }
         self.server.stop_watch(self.config.latency_tracking);
-        self.finish_batch(key, out);
+        if let Some(out) = for_output {
+            self.finish_batch(key, out);
+        }
         true
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use super::ahead::{AHEAD_MAX, Found};
-use crate::clients::{ClientKey, Closing, ReplyMode, Unread};
+use crate::clients::{Client, ClientKey, Closing, ReplyMode, Unread};
 use crate::commands::{Command, TABLE, flags};
 use crate::protocol::{Args, Limits, OutBuffer, Parsed, Progress, ProtocolError, Reply};
 
@@ -378,12 +378,17 @@ impl Engine {
     }
 
     pub(super) fn limits(&self, key: ClientKey) -> Limits {
+        self.limits_of(&self.clients[key])
+    }
+
+    #[inline]
+    pub(super) fn limits_of(&self, client: &Client) -> Limits {
         let limits = Limits::new(
             self.config.proto_max_bulk_len,
             self.config.multibulk_max_args,
             self.config.inline_max_bytes,
         );
-        if self.is_trusted(&self.clients[key]) { limits } else { limits.unauthenticated() }
+        if self.is_trusted(client) { limits } else { limits.unauthenticated() }
     }
 
     /// Closes a client whose unfinished request exceeds the limit.

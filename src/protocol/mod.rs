@@ -17,4 +17,5 @@ pub use args::{Args, ArgsIter, Span};
 pub use error::ProtocolError;
 pub use out_buffer::{Chunks, OutBuffer};
 pub use reply::{Reply, Version};
+pub(crate) use request::cut_lone;
 pub use request::{Limits, Parsed, Progress, RequestBuffer};

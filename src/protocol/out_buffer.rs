@@ -148,6 +148,27 @@ impl OutBuffer {
         self.bytes.truncate(self.sent + len - self.shared.len());
     }
 
+    /// Whether there are shared strings in it.
+    #[inline]
+    pub(crate) fn has_shared(&self) -> bool {
+        self.shared.0.is_some()
+    }
+
+    /// What has not been sent of the bytes that are not shared.
+    #[inline]
+    pub(crate) fn own_bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Takes what was written after the buffer was `len` bytes long, where a reply ended
+    /// and before which nothing is shared.
+    pub(crate) fn split_off(&mut self, len: usize) -> OutBuffer {
+        let at = self.sent + len;
+        let (bytes, mut shared) = (self.bytes.split_off(at), std::mem::take(&mut self.shared));
+        shared.shift_back(at);
+        OutBuffer { bytes, sent: 0, shared }
+    }
+
     /// Puts bytes where, at `at`, a reply begins.
     pub fn insert(&mut self, at: usize, bytes: &[u8]) {
         let own_at = self.sent + at - self.shared.len_before(self.sent, at);

@@ -9,6 +9,7 @@
 //! - the number of arguments has a limit of its own, below Redis's `INT_MAX`.
 
 use ahead::Cut;
+pub(crate) use ahead::cut_lone;
 
 use super::number::parse_i64;
 use super::{Args, ProtocolError, Span, inline};

@@ -168,8 +168,22 @@ impl Connection {
                 }
                 (len, retry_interrupted(|| self.stream.write_vectored(&slices[..count])))
             }
-            _ => (first.len(), retry_interrupted(|| send(&self.stream, first))),
+            _ => return self.write_slice(first),
         };
+        self.note_write(result, len)
+    }
+
+    /// The same of bytes that stand together, of which there are some and no more than
+    /// [`WRITE_BYTES_MAX`].
+    #[inline]
+    pub(super) fn write_slice(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = retry_interrupted(|| send(&self.stream, bytes));
+        self.note_write(result, bytes.len())
+    }
+
+    /// Takes in what a write of `len` bytes has come to.
+    #[inline]
+    fn note_write(&mut self, result: io::Result<usize>, len: usize) -> io::Result<usize> {
         match result {
             Ok(count) => {
                 self.writable = count == len;

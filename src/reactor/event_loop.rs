@@ -21,7 +21,7 @@ use super::signals::Signals;
 use super::{Reactor, RunError, SIGNALS, Stop, WAKER, freeing, process};
 use crate::clock::Now;
 use crate::config::LogLevel;
-use crate::engine::{ClientKey, Engine, Environment, Stage};
+use crate::engine::{Answers, ClientKey, Engine, Environment, Stage};
 
 mod accepting;
 mod input;
@@ -73,6 +73,8 @@ pub(super) struct EventLoop {
     /// Clients whose requests of this turn have been answered, and who have not been
     /// sent it before its end.
     answered: Vec<ClientKey>,
+    /// Replies that go past the engine's outputs. None from one turn to the next.
+    answers: Answers,
     /// Connections to be closed at the end of the turn, each once.
     doomed: Vec<ClientKey>,
     stopping: Option<Stopping>,
@@ -123,6 +125,7 @@ impl EventLoop {
             unblocked: Vec::new(),
             to_write: Vec::new(),
             answered: Vec::with_capacity(SENT_TOGETHER),
+            answers: Answers::default(),
             doomed: Vec::new(),
             stopping: None,
             log_level,

@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use tollgate::clock::Now;
 use tollgate::config::Config;
-use tollgate::engine::{Engine, Environment, Expected, JournalProgress, Peer, SnapshotKind};
+use tollgate::engine::{
+    Answers, Engine, Environment, Expected, JournalProgress, Peer, SnapshotKind,
+};
 
 use super::resp::{self, Reply, format_cli};
 
@@ -37,6 +39,8 @@ pub(crate) struct Sim {
     /// Clients that do not read what they are sent.
     stalled: BTreeSet<usize>,
     closed: BTreeSet<usize>,
+    /// Replies that went past the outputs of their clients.
+    pub(crate) answers: u64,
     /// The groups of the journal, if there is one.
     pub(crate) journal: Vec<Vec<u8>>,
     /// Nothing of it becomes durable at the moment.
@@ -61,6 +65,7 @@ impl Sim {
             received: BTreeMap::new(),
             stalled: BTreeSet::new(),
             closed: BTreeSet::new(),
+            answers: 0,
             journal: Vec::new(),
             disk_is_stuck: false,
         }
@@ -127,7 +132,14 @@ impl Sim {
         bytes: &[u8],
         expected: Option<Expected>,
     ) {
-        self.engine.receive_expected(client, bytes, expected.as_ref(), self.now);
+        let mut answers = Answers::default();
+        self.engine.receive_expected(client, bytes, expected.as_ref(), &mut answers, self.now);
+        for (client, answer) in answers.iter() {
+            let sent = if self.stalled.contains(&client) { 0 } else { answer.len() };
+            self.received.entry(client).or_default().extend(&answer[..sent]);
+            self.answers += 1;
+            self.engine.answered(client, answer, sent);
+        }
         self.turn();
     }
 

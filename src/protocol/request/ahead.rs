@@ -78,16 +78,6 @@ impl RequestBuffer {
         Args::from_parts(bytes, self.spans_of(index))
     }
 
-    /// Where these arguments stand in the input; `None` if they do not, because it is an
-    /// inline request.
-    ///
-    /// # Panics
-    /// If there is no such request.
-    #[inline]
-    pub fn cut_spans(&self, index: usize) -> Option<&[Span]> {
-        if self.is_inline { None } else { Some(self.spans_of(index)) }
-    }
-
     #[inline]
     fn spans_of(&self, index: usize) -> &[Span] {
         let start = if index == 0 { 0 } else { self.cuts[index - 1].spans_end };
@@ -108,7 +98,10 @@ impl RequestBuffer {
     #[inline]
     fn cut_plain(&mut self, input: &[u8], at: usize, limits: &Limits) -> Option<usize> {
         let spans = self.spans.len();
-        let end = cut_arguments(&mut self.spans, input, at, limits);
+        let end = cut_arguments(input, at, limits, |_, span| {
+            self.spans.push(span);
+            Some(())
+        });
         if end.is_none() {
             self.spans.truncate(spans);
         }
@@ -116,13 +109,33 @@ impl RequestBuffer {
     }
 }
 
+/// Cuts `input` if it is one request of the plain form, within the limits, that has no
+/// more arguments than there are `spans`, and nothing else. Answers how many it has.
 #[inline]
-fn cut_arguments(spans: &mut Vec<Span>, input: &[u8], at: usize, limits: &Limits) -> Option<usize> {
+pub(crate) fn cut_lone(input: &[u8], limits: &Limits, spans: &mut [Span]) -> Option<usize> {
+    let mut count = 0;
+    let end = cut_arguments(input, 0, limits, |index, span| {
+        *spans.get_mut(index)? = span;
+        count = index + 1;
+        Some(())
+    });
+    (end == Some(input.len())).then_some(count)
+}
+
+/// Cuts the request at `at` if it is complete, of the plain form and within the limits,
+/// and says where it ends. Each argument is given to `take`, which may not want it.
+#[inline(always)]
+fn cut_arguments(
+    input: &[u8],
+    at: usize,
+    limits: &Limits,
+    mut take: impl FnMut(usize, Span) -> Option<()>,
+) -> Option<usize> {
     let (count, mut at) = short_length(input, at, b'*')?;
     if count == 0 || count > limits.args_max {
         return None;
     }
-    for _ in 0..count {
+    for index in 0..count {
         let (len, start) = short_length(input, at, b'$')?;
         let end = start.checked_add(len)?;
         at = end.checked_add(2)?;
@@ -130,7 +143,7 @@ fn cut_arguments(spans: &mut Vec<Span>, input: &[u8], at: usize, limits: &Limits
             return None;
         }
         // The whole input is shorter than 4 GiB.
-        spans.push(Span { start: start as u32, end: end as u32 });
+        take(index, Span { start: start as u32, end: end as u32 })?;
     }
     Some(at)
 }

@@ -91,10 +91,12 @@ impl EventLoop {
         let mut inputs = std::mem::take(&mut self.inputs);
         for Input { key, start, end, expected } in &inputs {
             let (key, bytes) = (*key, &self.buffer[*start..*end]);
-            self.engine.receive_expected(key, bytes, expected.as_ref(), now);
+            let answers = &mut self.answers;
+            self.engine.receive_expected(key, bytes, expected.as_ref(), answers, now);
             self.answer_some(key);
             self.queue(key);
         }
+        self.send_answers();
         inputs.clear();
         self.inputs = inputs;
         self.buffered = 0;

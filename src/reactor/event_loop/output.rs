@@ -1,10 +1,14 @@
 //! Sending replies: whom, how many together, and when.
 
+use std::io;
+
 use super::EventLoop;
 use crate::engine::ClientKey;
+use crate::reactor::connection::Connection;
 
-/// How many clients' replies are sent together. While few have sent requests, all of
-/// them are answered at the end of the turn: more of the next requests come at once
+/// How many clients' replies are sent together, apart from those to lone short requests,
+/// which are sent when what was read together has been run. While few have sent requests,
+/// all of them are answered at the end of the turn: more of the next requests come at once
 /// then. Of many, the first are answered while what that needs is in the cache: at
 /// 10,000 connections 10.3 us of processor time a request where 11.7 are needed if all
 /// wait for the end of the turn. Whoever is only told of what others do, such as a
@@ -36,6 +40,44 @@ impl EventLoop {
         while answered.pop().is_some_and(|key| self.engine.unlist_output(key)) {}
         answered.clear();
         self.answered = answered;
+    }
+
+    /// Sends the replies to lone requests that have just been run.
+    #[inline]
+    pub(super) fn send_answers(&mut self) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let mut answers = std::mem::take(&mut self.answers);
+        for (key, bytes) in answers.iter() {
+            let sent = self.send_answer(key, bytes);
+            self.engine.answered(key, bytes, sent);
+            if self.connections.get(key).is_some_and(Connection::is_input_ended) {
+                self.doom_if_answered(key);
+            }
+        }
+        answers.clear();
+        self.answers = answers;
+    }
+
+    /// Answers how many bytes have been sent.
+    #[inline]
+    fn send_answer(&mut self, key: ClientKey, bytes: &[u8]) -> usize {
+        let Some(connection) = self.connections.get_mut(key) else { return 0 };
+        if !connection.is_writable() {
+            return 0;
+        }
+        #[cfg(test)]
+        {
+            self.writes += 1;
+        }
+        match connection.write_slice(bytes) {
+            Ok(count) => count,
+            Err(error) => {
+                self.doom_unwritable(key, &error);
+                0
+            }
+        }
     }
 
     /// Sends everything there is, and closes what has ended. Returns the number
@@ -117,10 +159,15 @@ impl EventLoop {
                 count
             }
             Err(error) => {
-                log::debug!("closed a connection that cannot be written: {error}");
-                self.doom(key);
+                self.doom_unwritable(key, &error);
                 0
             }
         }
+    }
+
+    #[cold]
+    fn doom_unwritable(&mut self, key: ClientKey, error: &io::Error) {
+        log::debug!("closed a connection that cannot be written: {error}");
+        self.doom(key);
     }
 }

@@ -137,6 +137,37 @@ fn sockets_that_are_read_together_are_answered_in_order_and_within_the_buffer() 
     }
 }
 
+/// A reply that goes past the output is no worse off when the socket is full.
+#[test]
+fn lone_requests_of_a_client_that_does_not_read_are_answered_when_it_does() {
+    const VALUE_BYTES: usize = 2_000;
+    let mut server = Server::new(&[]);
+    let mut clients = connect_all(&mut server, 1);
+    let client = &mut clients[0];
+    let value = "v".repeat(VALUE_BYTES);
+    write!(client, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE_BYTES}\r\n{value}\r\n").unwrap();
+    server.turn();
+    assert_eq!(received(client), "+OK\r\n");
+    let mut asked = 0;
+    // Until the engine has to keep something for it, and then some more.
+    let mut more = 5;
+    while more > 0 {
+        client.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n").unwrap();
+        asked += 1;
+        server.turn();
+        more -= usize::from(server.work.engine.unsent_bytes(0) > 0);
+    }
+    let reply = format!("${VALUE_BYTES}\r\n{value}\r\n");
+    let mut replies = String::new();
+    while replies.len() < asked * reply.len() {
+        replies.push_str(&received(client));
+        if !server.is_idle() || server.work.engine.unsent_bytes(0) > 0 {
+            server.turn();
+        }
+    }
+    assert!(replies == reply.repeat(asked), "{asked} replies");
+}
+
 /// What one client asks for concerns those whose input was read in the same turn.
 #[test]
 fn input_that_was_read_and_is_not_wanted_any_more_is_dropped_or_kept() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tollgate::Engine;
 use tollgate::clock::Now;
 use tollgate::config::Config;
-use tollgate::engine::{ClientKey, Environment, Peer};
+use tollgate::engine::{Answers, ClientKey, Environment, Peer};
 
 use super::invariants::Ledger;
 use super::restart::History;
@@ -52,6 +52,8 @@ pub(crate) struct World {
     limits: Limits,
     pub(super) now: Now,
     sides: BTreeMap<ClientKey, Side>,
+    /// How much of an answer a socket has room for.
+    sockets: fastrand::Rng,
     pub(super) sabotage: Sabotage,
     /// The journal, which is always on: no reply may depend on it.
     pub(super) history: History,
@@ -143,6 +145,7 @@ impl World {
             limits,
             now,
             sides: BTreeMap::new(),
+            sockets: fastrand::Rng::with_seed(seed),
             sabotage,
             history: History::default(),
             ledger: Ledger::default(),
@@ -343,12 +346,28 @@ impl World {
         }
         let has_partial = side.has_partial;
         let expected = self.engine.expect(client, &bytes);
-        self.engine.receive_expected(client, &bytes, expected.as_ref(), now);
+        let mut answers = Answers::default();
+        self.engine.receive_expected(client, &bytes, expected.as_ref(), &mut answers, now);
         let db = self.model.clients[&client].db;
         for request in &arrived {
             self.touched.extend(request.iter().skip(1).map(|arg| (db, arg.clone())));
         }
         self.model.receive(client, arrived, has_partial);
+        self.carry(&answers);
+    }
+
+    /// Clients take as much of their answers as their sockets have room for, which is
+    /// anything up to all of it.
+    fn carry(&mut self, answers: &Answers) {
+        for (client, answer) in answers.iter() {
+            let Some(side) = self.sides.get_mut(&client) else { continue };
+            let room = if side.stalled { 0 } else { self.sockets.usize(..=answer.len()) };
+            let sent = if room > answer.len() / 2 { answer.len() } else { room };
+            side.heard.extend_from_slice(&answer[..sent]);
+            side.read += sent;
+            self.engine.answered(client, answer, sent);
+            self.read(client, 0);
+        }
     }
 
     /// The client takes bytes that the engine has for it.
