@@ -563,7 +563,10 @@ impl<D: Disk> Opening<D> {
                 Err(fault) if is_usable && lacks_room(&fault) => {
                     uncut = Some(Uncut { end, fault });
                 }
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => {
+                    end.forget(&self.home.disk, &file);
+                    return Err(fault.into());
+                }
             }
         } else if file.len().map_err(Fault::of("look at", path))? > last.bytes {
             // Only its room. Where there is none nothing is changed that could fail.
@@ -605,6 +608,15 @@ impl TornEnd {
         file.truncate(at).map_err(Fault::of("cut", path))?;
         let (path, kept) = (path.to_path_buf(), self.kept.clone());
         Ok(CutTail { path, at, bytes, reason: self.reason, kept, left_out: Vec::new() })
+    }
+
+    /// It stays where it is, if it is there: each start that ends so would leave a copy of
+    /// it otherwise.
+    fn forget<D: Disk>(self, disk: &D, file: &D::File) {
+        let is_there = file.len().is_ok_and(|len| len >= self.range.end);
+        if let Some(kept) = self.kept.filter(|_| is_there) {
+            let _ = disk.remove(&kept);
+        }
     }
 }
 
