@@ -21,7 +21,7 @@ impl Engine {
     /// from now on to the new one.
     pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
         self.request_rewrite_if_grown();
-        self.request_needed_rewrite();
+        self.request_wanted_rewrite();
         let unix_s = self.now.unix_s();
         let persistence = &mut self.server.persistence;
         if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
@@ -75,9 +75,9 @@ impl Engine {
         }
     }
 
-    /// A journal that was begun in the middle, or may have lost something, is none before
-    /// it is rewritten.
-    fn request_needed_rewrite(&mut self) {
+    /// A journal that was begun in the middle is none before it is rewritten, and one that
+    /// may have lost something can be relied on only as far as it was synced before.
+    fn request_wanted_rewrite(&mut self) {
         let persistence = &mut self.server.persistence;
         let is_awaited = persistence.is_unfounded || persistence.fault.is_some();
         let pause_max_s = if is_awaited { AWAITED_PAUSE_MAX_S } else { PAUSE_MAX_S };
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_rewrite_that_nobody_waits_for_is_tried_less_and_less_often() {
-        let alone = JournalProgress { needs_rewrite: true, ..JournalProgress::default() };
+        let alone = JournalProgress { wants_rewrite: true, ..JournalProgress::default() };
         assert_eq!(pauses(&alone), [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         let fault = Some("Input/output error".to_owned());
         for awaited in [

@@ -383,7 +383,7 @@ impl Keeper {
             base_bytes: reached.base_bytes,
             delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
-            needs_rewrite: reached.wants_rewrite,
+            wants_rewrite: reached.wants_rewrite,
         });
     }
 

@@ -821,7 +821,7 @@ impl Process {
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
             is_unfounded: self.is_unfounded,
-            needs_rewrite: reached.wants_rewrite,
+            wants_rewrite: reached.wants_rewrite,
         });
     }
 }
