@@ -328,7 +328,7 @@ impl Engine {
     /// Whether replies wait until their changes are durable.
     #[inline]
     pub(super) fn holds_replies(&self) -> bool {
-        self.server.persistence.gates_replies(self.config.appendfsync)
+        self.server.persistence.holds_replies(self.config.appendfsync)
     }
 
     /// What keeps commands from running has changed, perhaps.

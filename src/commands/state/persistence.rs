@@ -208,7 +208,7 @@ impl Persistence {
     }
 
     /// Whether replies have to wait until their changes are durable.
-    pub(crate) fn gates_replies(&self, policy: FsyncPolicy) -> bool {
+    pub(crate) fn holds_replies(&self, policy: FsyncPolicy) -> bool {
         self.journaling && !self.is_unfounded && policy == FsyncPolicy::Always
     }
 }
