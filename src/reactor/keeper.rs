@@ -27,8 +27,8 @@ use crate::persist::{
 };
 use copier::Copier;
 use loading::Loading;
-use mail::{Mail, Mailbox};
-use writer::{Reached, Source, Writer};
+use mail::{Mail, Mailbox, Reached};
+use writer::{Source, Writer};
 
 /// Unless every reply waits for the disk, groups are handed to the writer's thread when
 /// there are so many bytes of them, or after so long: waking a thread in each turn would

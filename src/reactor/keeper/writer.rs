@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::loading;
-use super::mail::{Mail, Mailbox, OnPanic};
+use super::mail::{Mail, Mailbox, OnPanic, Reached};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
 use crate::persist::{
@@ -87,25 +87,6 @@ pub(super) struct Writer {
     given_bytes: u64,
     /// The engine's number of the group before the first one.
     seq_before: u64,
-}
-
-/// How far the thread is, by its own numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reached {
-    pub(super) written_seq: u64,
-    pub(super) durable_seq: u64,
-    /// The last group that has been synced, whatever the policy counts.
-    pub(super) synced_seq: u64,
-    /// Bytes that have come in all, less those that are not durable.
-    pub(super) done_bytes: u64,
-    pub(super) base_bytes: u64,
-    pub(super) current_bytes: u64,
-    /// How often a sync took so long that the next one came late.
-    pub(super) delayed_syncs: u64,
-    pub(super) fault: Option<String>,
-    /// What has been synced, or the fault, stays as it is until the journal has been
-    /// rewritten.
-    pub(super) wants_rewrite: bool,
 }
 
 impl Writer {
