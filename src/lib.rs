@@ -29,7 +29,7 @@
 //! | `clients` | what the server remembers about its clients | clock, config, protocol, glob, prefetch |
 //! | [`commands`] | one file a command: its spec, its code | all above |
 //! | [`engine`] | the server as a state machine: no socket, no file, no clock | all above |
-//! | [`persist`] | journal and snapshot files, without threads and clock | protocol, config, clock |
+//! | [`persist`] | journal and snapshot files, without threads and clock | protocol, config, clock, words |
 //! | `reactor` | the loop: the only user of sockets, the only reader of the clock | engine, persist, config, clock |
 //! | [`server`] | starting and stopping it, checking its files | reactor, engine, persist, config |
 //!

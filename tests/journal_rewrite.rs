@@ -29,7 +29,10 @@ fn slice(sim: &mut Sim) -> (Vec<Vec<u8>>, bool) {
     let ends = groups.ends().to_vec();
     let bytes = groups.into_bytes();
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    (starts.zip(&ends).map(|(start, &end)| bytes[start..end].to_vec()).collect(), is_over)
+    let groups: Vec<_> =
+        starts.zip(&ends).map(|(start, &end)| bytes[start..end].to_vec()).collect();
+    assert!(groups.iter().all(|group| !group.is_empty()), "a group without a byte");
+    (groups, is_over)
 }
 
 /// Walks while changes go on; gives the groups of the walk, with those of the

@@ -49,7 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
-    ("persist", &["protocol", "config", "clock"]),
+    ("persist", &["protocol", "config", "clock", "words"]),
     ("reactor", &["engine", "persist", "config", "clock"]),
     ("server", &["reactor", "engine", "persist", "config"]),
 ];

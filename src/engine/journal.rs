@@ -98,7 +98,7 @@ pub struct JournalProgress {
     pub is_unfounded: bool,
     /// The journal is to be rewritten at once. Until that has ended a fault stands or,
     /// where nothing is refused, no more is synced.
-    pub needs_rewrite: bool,
+    pub wants_rewrite: bool,
 }
 
 /// What the engine remembers of the journal.
@@ -183,7 +183,7 @@ impl Engine {
         let persistence = &mut self.server.persistence;
         persistence.journaling = false;
         persistence.is_unfounded = false;
-        persistence.needs_rewrite = false;
+        persistence.wants_rewrite = false;
         persistence.fault = None;
         persistence.unsynced_bytes = 0;
         // The next journal's are counted from the beginning.
@@ -302,7 +302,7 @@ impl Engine {
         persistence.base_bytes = progress.base_bytes;
         persistence.delayed_syncs = progress.delayed_syncs;
         persistence.is_unfounded = progress.is_unfounded;
-        persistence.needs_rewrite = progress.needs_rewrite;
+        persistence.wants_rewrite = progress.wants_rewrite;
         if persistence.fault != progress.fault {
             persistence.fault = progress.fault;
         }
@@ -328,7 +328,7 @@ impl Engine {
     /// Whether replies wait until their changes are durable.
     #[inline]
     pub(super) fn holds_replies(&self) -> bool {
-        self.server.persistence.gates_replies(self.config.appendfsync)
+        self.server.persistence.holds_replies(self.config.appendfsync)
     }
 
     /// What keeps commands from running has changed, perhaps.

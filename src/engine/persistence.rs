@@ -7,9 +7,9 @@ use crate::commands::Runs;
 
 /// The longest pause before a rewrite that has failed is tried again, in seconds.
 const PAUSE_MAX_S: u64 = 600;
-/// The same while there is no journal before it succeeds, so that somebody may wait for
-/// it.
-const FIRST_PAUSE_MAX_S: u64 = 20;
+/// The same while somebody waits for it: before it succeeds there is no journal, or nothing
+/// can be changed.
+const AWAITED_PAUSE_MAX_S: u64 = 20;
 
 impl Engine {
     /// The snapshot that is to be begun now, if one has been asked for and none is
@@ -21,7 +21,7 @@ impl Engine {
     /// from now on to the new one.
     pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
         self.request_rewrite_if_grown();
-        self.request_needed_rewrite();
+        self.request_wanted_rewrite();
         let unix_s = self.now.unix_s();
         let persistence = &mut self.server.persistence;
         if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
@@ -75,13 +75,15 @@ impl Engine {
         }
     }
 
-    /// A journal that was begun in the middle, or may have lost something, is none before
-    /// it is rewritten.
-    fn request_needed_rewrite(&mut self) {
+    /// A journal that was begun in the middle is none before it is rewritten, and one that
+    /// may have lost something can be relied on only as far as it was synced before.
+    fn request_wanted_rewrite(&mut self) {
         let persistence = &mut self.server.persistence;
+        let is_awaited = persistence.is_unfounded || persistence.fault.is_some();
+        let pause_max_s = if is_awaited { AWAITED_PAUSE_MAX_S } else { PAUSE_MAX_S };
         if persistence.awaits_rewrite()
             && !persistence.rewrite.is_active()
-            && self.now.unix_s() >= persistence.rewrite.retry_s(FIRST_PAUSE_MAX_S)
+            && self.now.unix_s() >= persistence.rewrite.retry_s(pause_max_s)
         {
             persistence.rewrite.is_requested = true;
         }
@@ -165,5 +167,47 @@ impl Engine {
         load.loaded_bytes = loaded_bytes;
         load.total_bytes = total_bytes;
         load.elapsed_ms = elapsed_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Now;
+    use crate::config::Config;
+    use crate::engine::{Environment, JournalProgress};
+
+    /// The pauses, in seconds, between rewrites that all fail.
+    fn pauses(progress: &JournalProgress) -> Vec<u64> {
+        let mut now = Now { monotonic: Duration::ZERO, unix_us: 1_000_000_000_000 };
+        let mut engine = Engine::new(Config::default(), Environment::simulated(1), now);
+        engine.start_journal();
+        engine.note_journal(progress.clone());
+        let mut tried_s = Vec::new();
+        while tried_s.len() < 10 {
+            engine.tick(now);
+            if let Some(kind) = engine.take_snapshot_request() {
+                assert_eq!(kind, SnapshotKind::Rewrite);
+                tried_s.push(now.unix_s());
+                engine.note_snapshot(kind, false);
+            }
+            now = now.advanced(Duration::from_secs(1));
+        }
+        tried_s.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    #[test]
+    fn a_rewrite_that_nobody_waits_for_is_tried_less_and_less_often() {
+        let alone = JournalProgress { wants_rewrite: true, ..JournalProgress::default() };
+        assert_eq!(pauses(&alone), [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        let fault = Some("Input/output error".to_owned());
+        for awaited in [
+            JournalProgress { fault, ..alone.clone() },
+            JournalProgress { is_unfounded: true, ..alone },
+        ] {
+            assert_eq!(pauses(&awaited), [5, 10, 20, 20, 20, 20, 20, 20, 20]);
+        }
     }
 }

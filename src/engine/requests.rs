@@ -47,12 +47,12 @@ impl Engine {
                 client.unread = Some(Box::new(Unread::new(rest, progress, needed)));
             }
         }
-        self.serve_parked(Serving::Yes);
+        self.serve_if_due(Serving::Yes);
     }
 
-    /// Serves those whose turn has come with a request that waits itself; it may be
-    /// among them, so this has to come after it has been kept.
-    fn serve_parked(&mut self, serving: Serving) {
+    /// Serves those whose turn has come, unless whoever runs this request does. A request
+    /// that waits itself may be among them, so this has to come after it has been kept.
+    fn serve_if_due(&mut self, serving: Serving) {
         if self.has_to_serve() && serving == Serving::Yes {
             self.serve();
         }
@@ -88,7 +88,7 @@ impl Engine {
             }
             self.keep_unread(key, unread);
         }
-        self.serve_parked(serving);
+        self.serve_if_due(serving);
         consumed
     }
 
@@ -103,7 +103,7 @@ impl Engine {
     ) -> usize {
         if self.needed(key, &unread.bytes, &mut unread.progress) > 0 {
             self.keep_unread(key, unread);
-            self.serve_parked(serving);
+            self.serve_if_due(serving);
             return 0;
         }
         let input = Bytes::from(std::mem::take(&mut unread.bytes));
@@ -121,7 +121,7 @@ impl Engine {
         } else if input.len() >= INPUT_DISCARDED_MIN && input.is_unique() {
             (self.server.discard)(input);
         }
-        self.serve_parked(serving);
+        self.serve_if_due(serving);
         consumed
     }
 

@@ -55,6 +55,16 @@ struct Crowd {
     token: u64,
 }
 
+impl Walk {
+    /// What has been written since the last group ended is one, if it is anything: a
+    /// journal's group may say something that a snapshot has no need of.
+    fn end_group(&mut self) {
+        if self.groups.len() > self.ends.last().copied().unwrap_or(0) {
+            self.ends.push(self.groups.len());
+        }
+    }
+}
+
 impl Engine {
     /// Begins to walk. [`Engine::walk`] is to be called each turn until it is over.
     pub fn begin_snapshot(&mut self, kind: SnapshotKind) {
@@ -146,9 +156,7 @@ impl Engine {
                 None => (walk.at, walk.position) = (walk.at + 1, 0),
             }
         };
-        if walk.groups.len() > walk.ends.last().copied().unwrap_or(0) {
-            walk.ends.push(walk.groups.len());
-        }
+        walk.end_group();
         let bytes = std::mem::take(&mut walk.groups);
         let groups = Groups::new(bytes, std::mem::take(&mut walk.ends), 0);
         if !is_over {
@@ -170,10 +178,8 @@ impl Engine {
         let Some(walk) = self.walk.as_mut().filter(|walk| walk.kind == SnapshotKind::Save) else {
             return;
         };
-        if walk.groups.len() > walk.ends.last().copied().unwrap_or(0) {
-            walk.ends.push(walk.groups.len());
-        }
+        walk.end_group();
         walk.writer.changes(&mut walk.groups, &mut self.keyspace, dirty, None);
-        walk.ends.push(walk.groups.len());
+        walk.end_group();
     }
 }

@@ -93,7 +93,7 @@ impl Engine {
         {
             note(at);
         }
-        // A rewrite without which there is no journal is tried again by itself.
+        // A rewrite that the journal cannot do without is tried again by itself.
         let is_missing = self.server.persistence.awaits_rewrite() && !self.is_rewriting();
         if is_missing || !self.clients.soft_limited.is_empty() {
             note(now + CHECK_EVERY);

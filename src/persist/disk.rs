@@ -204,13 +204,23 @@ impl Disk for SystemDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<File>> {
-        loop {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-            match lock_named(file, path)? {
-                Locked::File(file) => return Ok(Some(file)),
-                Locked::Busy => return Ok(None),
-                Locked::Unnamed => {}
-            }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        lock_opened(path, || options.open(path))
+    }
+}
+
+/// Locks what `open` finds at `path`, which is asked again where the name has got another
+/// file meanwhile, or none.
+fn lock_opened(
+    path: &Path,
+    mut open: impl FnMut() -> io::Result<File>,
+) -> io::Result<Option<File>> {
+    loop {
+        match lock_named(open()?, path)? {
+            Locked::File(file) => return Ok(Some(file)),
+            Locked::Busy => return Ok(None),
+            Locked::Unnamed => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 
 use super::disk::{Disk, DiskFile, append_all};
 use super::groups::{SEAL_BYTES, push_sealed, seal};
-use super::home::{Fault, Home};
+use super::home::{Fault, Home, LeftFile};
 use super::incr::{CurrentFile, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
 use super::opening::{CutTail, Uncut};
@@ -113,9 +113,12 @@ pub struct Journal<D: Disk> {
     broken: Option<Broken>,
     /// A sync has failed of groups that counted when they were written. Those that
     /// succeed afterwards say nothing of them.
-    is_suspect: bool,
+    suspect: Option<Fault>,
     /// The next process will know of that from a note.
     is_marked: bool,
+    /// The listed files that were gone on from meanwhile. Each may lack any of its groups
+    /// after the machine's end, and those behind it are not to be loaded then.
+    left: Vec<LeftFile>,
     queue: Queue,
     /// Number of the last group in the queue.
     queued_seq: u64,
@@ -165,13 +168,15 @@ pub(super) struct Found<D: Disk> {
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
+    /// What the last process has noted of files that were gone on from.
+    pub(super) left: Vec<LeftFile>,
 }
 
 impl<D: Disk> Journal<D> {
     /// Goes on with a journal, in a new file if need be.
     pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
-        let Found { home, mut manifest, mut file_bytes, current, uncut, now_unix_ms, replaces } =
-            found;
+        let Found { home, mut manifest, mut file_bytes, current, uncut, .. } = found;
+        let Found { now_unix_ms, replaces, left, .. } = found;
         let mut last_incr = manifest.last_sequence(Role::Incr);
         let replaces_from = replaces.then_some(last_incr + 1);
         // One that nobody wants any more may still be being written.
@@ -212,8 +217,9 @@ impl<D: Disk> Journal<D> {
             is_lost: false,
             is_lost_cut: false,
             broken: None,
-            is_suspect: false,
+            suspect: None,
             is_marked: replaces,
+            left,
             queue: Queue::default(),
             queued_seq: 0,
             written_seq: 0,
@@ -250,9 +256,8 @@ impl<D: Disk> Journal<D> {
             return;
         }
         self.durable_seq = self.durable_seq.min(self.synced_seq);
-        if self.is_suspect && self.broken.is_none() {
-            let error = io::Error::other("an earlier sync has failed");
-            self.break_off(self.file_fault("sync", &error));
+        if let Some(fault) = self.suspect.clone().filter(|_| self.broken.is_none()) {
+            self.break_off(fault);
         }
     }
 
@@ -317,8 +322,8 @@ impl<D: Disk> Journal<D> {
 
     /// Puts everything that is queued into the file. Answers whether all is well.
     pub fn write(&mut self) -> bool {
-        if (self.is_suspect || self.broken.is_some()) && !self.is_marked {
-            self.is_marked = self.home.mark();
+        if self.wants_rewrite() && !self.is_marked {
+            self.mark();
         }
         let written = self.try_write();
         self.fault = written.err().or_else(|| self.break_fault());
@@ -347,7 +352,12 @@ impl<D: Disk> Journal<D> {
     /// that had counted when they were written. No later one says whether those are on the
     /// disk, so nothing more counts as synced before a base shows what they did.
     pub fn wants_rewrite(&self) -> bool {
-        self.is_suspect || self.broken.is_some()
+        self.failed_sync().is_some()
+    }
+
+    /// The sync that only a rewrite makes up for, see [`Journal::wants_rewrite`].
+    pub fn failed_sync(&self) -> Option<&Fault> {
+        self.broken.as_ref().map(|broken| &broken.fault).or(self.suspect.as_ref())
     }
 
     /// Whether what is appended counts only from the end of the first rewrite on, which is
@@ -408,7 +418,7 @@ impl<D: Disk> Journal<D> {
             self.is_dirty = false;
         }
         self.check_name()?;
-        if !self.is_suspect && self.broken.is_none() {
+        if !self.wants_rewrite() {
             self.proven = self.written;
             self.synced_seq = self.written_seq;
         }
@@ -422,17 +432,44 @@ impl<D: Disk> Journal<D> {
         if self.counted == Counted::Written && self.broken.is_none() {
             // None of the groups is left to be written again, and the file as it can be
             // read is the best there is.
-            self.is_suspect = true;
-            self.is_marked = self.home.mark();
+            self.suspect.get_or_insert_with(|| fault.clone());
+            self.mark();
             self.forget_rewrite();
             return fault;
         }
         self.give_up_file();
         if has_counted_more {
-            self.is_marked = self.home.mark();
+            self.mark();
             self.break_off(fault.clone());
         }
         self.break_fault().unwrap_or(fault)
+    }
+
+    /// Leaves a note for the next process. If that fails it is tried again by the next
+    /// write.
+    fn mark(&mut self) {
+        // What may be there already stays.
+        self.is_marked |= self.home.mark(&self.left).is_ok();
+    }
+
+    /// Only the last file that is loaded may end in a torn group, and may lack groups at
+    /// its end. Where a sync of the current one has failed that may be so, whatever later
+    /// ones say; so the next process has to know how long it was before another file
+    /// follows it. What is not loaded before there is a base needs no such note.
+    fn note_left(&mut self) -> Result<(), Fault> {
+        if self.suspect.is_none() || self.replaces_from.is_some() {
+            return Ok(());
+        }
+        let own = |file: &&ManifestFile| file.name == self.file_name;
+        let Some(sequence) = self.manifest.files.iter().find(own).map(|file| file.sequence) else {
+            return Ok(());
+        };
+        let mut left = self.left.clone();
+        left.retain(|file| file.sequence != sequence);
+        left.push(LeftFile { sequence, bytes: self.written });
+        self.home.mark(&left)?;
+        (self.left, self.is_marked) = (left, true);
+        Ok(())
     }
 
     fn file_fault(&self, operation: &'static str, error: &io::Error) -> Fault {
@@ -651,6 +688,7 @@ impl<D: Disk> Journal<D> {
 
     /// Goes on in a new file, which is listed behind the current one.
     fn open_next(&mut self) -> Result<(), Fault> {
+        self.note_left()?;
         let mut manifest = self.manifest.clone();
         let role = if self.replaces_from.is_some() { Role::History } else { Role::Incr };
         let (last_incr, now_unix_ms) = (&mut self.last_incr, self.now_unix_ms);

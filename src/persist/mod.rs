@@ -33,7 +33,7 @@ pub use groups::{FileKind, Header, SEAL_BYTES, seal};
 pub use home::{Fault, Location};
 pub use journal::{Counted, Journal, Progress};
 pub use manifest::{Manifest, ManifestError, ManifestFile, Role};
-pub use opening::{ChainFile, CutTail, LeftRoom, OpenError, Opening};
+pub use opening::{ChainFile, CutTail, LeftOut, LeftRoom, OpenError, Opening};
 pub use scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
 pub use simulated::{Counts, Faults, SimulatedDisk, SimulatedFile, SimulatedLock};
 pub use snapshot::{Snapshot, SnapshotWriter, remove_left};

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all};
-use super::home::{Fault, Home, LOCK_NAME, Location};
+use super::home::{Fault, Home, LOCK_NAME, LeftFile, Location};
 use super::incr::CurrentFile;
 use super::journal::{Found, Journal};
 use super::manifest::{Manifest, ManifestError, Role};
@@ -15,6 +15,7 @@ use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
 
 const OTHER_HEADER: &str = "the file says that it is another one";
 const EMPTY: &str = "the file is empty";
+const MISSING: &str = "groups that were written there are missing, and a sync of them had failed";
 const NO_SUMS: &str = "the file is one of Redis, but the files before it are not";
 
 /// A file of a journal that is loaded.
@@ -42,16 +43,37 @@ pub struct CutTail {
     pub reason: &'static str,
     /// Where these bytes are now; `None` if there were none.
     pub kept: Option<PathBuf>,
+    /// The files behind it, if the last process had gone on in others after a sync of this
+    /// one had failed: what they have comes after what is missing here.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A file that is not loaded because the one before it lacks something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Where it was.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Where it is now; `None` if it could not be given another name, so that it will be
+    /// removed.
+    pub kept: Option<PathBuf>,
 }
 
 impl fmt::Display for CutTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CutTail { path, at, bytes, reason, kept } = self;
+        let CutTail { path, at, bytes, reason, kept, left_out } = self;
         write!(f, "{} was cut at offset {at}, by {bytes} bytes: {reason}", path.display())?;
-        match kept {
-            Some(kept) => write!(f, "; they are kept in {}", kept.display()),
-            None => Ok(()),
+        if let Some(kept) = kept {
+            write!(f, "; they are kept in {}", kept.display())?;
         }
+        for LeftOut { path, bytes, kept } in left_out {
+            write!(f, "; {} behind it, with {bytes} bytes, was not loaded", path.display())?;
+            if let Some(kept) = kept {
+                write!(f, " and is kept as {}", kept.display())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -109,6 +131,19 @@ pub enum OpenError {
         /// What is wrong there.
         reason: &'static str,
     },
+    /// The last process had gone on in other files after a sync of this one had failed, and
+    /// the machine has stopped before it had a new base. What was not durable was not
+    /// promised, but is not to be left out unasked.
+    Unsynced {
+        /// The file.
+        path: PathBuf,
+        /// Offset behind its last group before the first that is missing.
+        at: u64,
+        /// What is wrong there.
+        reason: &'static str,
+        /// How many files behind it would not be loaded.
+        behind: usize,
+    },
     /// A file is not whole, and not in the way that a write leaves that was cut off.
     Damaged {
         /// The file.
@@ -149,6 +184,12 @@ impl fmt::Display for OpenError {
                 path.display(),
                 path.display()
             ),
+            OpenError::Unsynced { path, at, reason, behind } => write!(
+                f,
+                "{} is whole up to offset {at} only: {reason} (with aof-load-truncated yes what \
+                 stands from there on, and {behind} files behind it, is kept aside and not loaded)",
+                path.display()
+            ),
             OpenError::Damaged { path, at, reason, behind } => {
                 write!(f, "{} is damaged at offset {at}: {reason}", path.display())?;
                 if let Some(behind) = behind {
@@ -187,6 +228,11 @@ pub struct Opening<D: Disk> {
     has_sums: bool,
     /// Where the last file is to be cut, and why.
     torn: Option<(u64, &'static str)>,
+    /// Files with groups that are not loaded because this one is torn.
+    left_out: Vec<ChainFile>,
+    /// The last process has left a note that a sync had failed; what it says of the files
+    /// that it has gone on from.
+    mark: Option<Vec<LeftFile>>,
     /// The last file is one to go on with.
     is_last_ours: bool,
     /// Bytes of room at the end of the file that was read last.
@@ -221,6 +267,7 @@ impl<D: Disk> Opening<D> {
             let (name, sequence, role) = (file.name.clone(), file.sequence, file.role);
             files.push(ChainFile { path, bytes, name, sequence, role });
         }
+        let mark = home.load_mark()?;
         Ok(Opening {
             home,
             manifest,
@@ -231,6 +278,8 @@ impl<D: Disk> Opening<D> {
             empty: None,
             has_sums: false,
             torn: None,
+            left_out: Vec::new(),
+            mark,
             is_last_ours: false,
             room_bytes: 0,
             now_unix_ms,
@@ -284,7 +333,11 @@ impl<D: Disk> Opening<D> {
     /// What [`Opening::finish`] would cut off, once all groups have been yielded.
     pub fn torn(&self) -> Option<OpenError> {
         let (at, reason) = self.torn?;
-        Some(OpenError::Torn { path: self.path().to_path_buf(), at, reason })
+        let path = self.path().to_path_buf();
+        Some(match self.left_out.len() {
+            0 => OpenError::Torn { path, at, reason },
+            behind => OpenError::Unsynced { path, at, reason, behind },
+        })
     }
 
     /// The room that [`Opening::finish`] gives back without a word, once all groups have
@@ -346,15 +399,40 @@ impl<D: Disk> Opening<D> {
         }
     }
 
+    /// Whether a file lacks something from `at` on that the last process has written to
+    /// it, and gone on behind although it may not have been durable.
+    fn lacks_behind(&self, file: &ChainFile, at: u64) -> bool {
+        let mut left = self.mark.iter().flatten();
+        file.role == Role::Incr
+            && left.any(|left| left.sequence == file.sequence && left.bytes > at)
+    }
+
+    /// The file that is read is the last that is loaded, and is cut.
+    fn tear(&mut self, at: u64, reason: &'static str) -> Result<(), OpenError> {
+        self.torn = Some((at, reason));
+        for file in self.files.split_off(self.index + 1) {
+            if !has_no_groups(&self.home.disk, &file.path)? {
+                self.left_out.push(file);
+            }
+        }
+        self.is_last_ours = self.has_sums && at > 0;
+        Ok(())
+    }
+
     fn end_file(&mut self, end: End) -> Result<(), OpenError> {
         let file = &self.files[self.index];
         match end {
-            End::Whole => {}
+            End::Whole => {
+                let len = self.scanner.as_ref().map_or(file.bytes, Scanner::len);
+                if self.lacks_behind(file, len) && !self.is_end()? {
+                    self.tear(len, MISSING)?;
+                }
+            }
             // Nobody has been told that what cannot be read there was durable.
-            End::Torn { at, reason } if file.role == Role::Incr && self.is_end()? => {
-                self.torn = Some((at, reason));
-                self.files.truncate(self.index + 1);
-                self.is_last_ours = self.has_sums && at > 0;
+            End::Torn { at, reason }
+                if self.lacks_behind(file, at) || file.role == Role::Incr && self.is_end()? =>
+            {
+                self.tear(at, reason)?;
             }
             End::Torn { at, reason } => {
                 let path = file.path.clone();
@@ -389,8 +467,8 @@ impl<D: Disk> Opening<D> {
     /// See [`OpenError`].
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
         while self.next_group()?.is_some() {}
-        let replaces = self.home.is_marked()?;
-        let LastFile { current, cut_tail, uncut } = self.ready_last_file(replaces)?;
+        let replaces = self.mark.is_some();
+        let LastFile { current, mut cut_tail, uncut } = self.ready_last_file(replaces)?;
         for file in &self.files {
             // What the last process has written and not synced is about to be built
             // upon. That need not be in the last file only, see `is_end`.
@@ -405,6 +483,9 @@ impl<D: Disk> Opening<D> {
             }
         }
         self.home.sync_dir()?;
+        if let Some(cut_tail) = &mut cut_tail {
+            cut_tail.left_out = self.keep_left_out()?;
+        }
         for name in self.home.list()? {
             if self.home.location.is_temp(&name) {
                 // It costs room if it stays, and nothing else.
@@ -413,9 +494,28 @@ impl<D: Disk> Opening<D> {
         }
         let file_bytes: BTreeMap<String, u64> =
             self.files.iter().map(|file| (file.name.clone(), file.bytes)).collect();
-        let Opening { home, manifest, now_unix_ms, .. } = self;
-        let found = Found { home, manifest, file_bytes, current, uncut, now_unix_ms, replaces };
+        let Opening { home, manifest, now_unix_ms, mark, .. } = self;
+        let left = mark.unwrap_or_default();
+        let found =
+            Found { home, manifest, file_bytes, current, uncut, now_unix_ms, replaces, left };
         Ok((Journal::begin(found)?, cut_tail))
+    }
+
+    /// Gives the files that are not loaded other names, once they are listed as not
+    /// needed: otherwise they would be removed.
+    fn keep_left_out(&mut self) -> Result<Vec<LeftOut>, Fault> {
+        let files = std::mem::take(&mut self.left_out);
+        if !files.is_empty() {
+            self.home.save_manifest(&self.manifest).map_err(|unsaved| unsaved.fault)?;
+        }
+        let mut left_out = Vec::new();
+        for ChainFile { path, bytes, .. } in files {
+            let kept = free_name(&self.home.disk, &path, "torn-0")?;
+            // The journal does without it, so that is no reason not to start.
+            let renamed = self.home.disk.rename(&path, &kept);
+            left_out.push(LeftOut { path, bytes, kept: renamed.is_ok().then_some(kept) });
+        }
+        Ok(left_out)
     }
 
     /// Begins a journal of data that did not come from these files, whatever they hold,
@@ -428,7 +528,7 @@ impl<D: Disk> Opening<D> {
     /// # Errors
     /// What the disk says.
     pub fn replace(self) -> Result<Journal<D>, OpenError> {
-        let Opening { home, manifest, now_unix_ms, .. } = self;
+        let Opening { home, manifest, now_unix_ms, mark, .. } = self;
         let found = Found {
             home,
             manifest,
@@ -437,6 +537,7 @@ impl<D: Disk> Opening<D> {
             uncut: None,
             now_unix_ms,
             replaces: true,
+            left: mark.unwrap_or_default(),
         };
         Ok(Journal::begin(found)?)
     }
@@ -462,7 +563,10 @@ impl<D: Disk> Opening<D> {
                 Err(fault) if is_usable && lacks_room(&fault) => {
                     uncut = Some(Uncut { end, fault });
                 }
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => {
+                    end.forget(&self.home.disk, &file);
+                    return Err(fault.into());
+                }
             }
         } else if file.len().map_err(Fault::of("look at", path))? > last.bytes {
             // Only its room. Where there is none nothing is changed that could fail.
@@ -503,7 +607,16 @@ impl TornEnd {
         }
         file.truncate(at).map_err(Fault::of("cut", path))?;
         let (path, kept) = (path.to_path_buf(), self.kept.clone());
-        Ok(CutTail { path, at, bytes, reason: self.reason, kept })
+        Ok(CutTail { path, at, bytes, reason: self.reason, kept, left_out: Vec::new() })
+    }
+
+    /// It stays where it is, if it is there: each start that ends so would leave a copy of
+    /// it otherwise.
+    fn forget<D: Disk>(self, disk: &D, file: &D::File) {
+        let is_there = file.len().is_ok_and(|len| len >= self.range.end);
+        if let Some(kept) = self.kept.filter(|_| is_there) {
+            let _ = disk.remove(&kept);
+        }
     }
 }
 

@@ -178,6 +178,9 @@ impl<D: Disk> Drop for SnapshotWriter<D> {
 /// Removes the temporary file that a process has left which was killed while it wrote a
 /// file of its own by [`SnapshotWriter::create_alone`]. Answers whether there was one:
 /// what somebody is writing stays, and so does what cannot be removed.
+///
+/// Where somebody finishes or removes it just before it is locked here, the lock makes an
+/// empty file of that name, and the answer is yes for the removal of that.
 pub fn remove_left<D: Disk>(disk: &D, temp: &Path) -> bool {
     // To lock it would be to create it.
     if disk.open(temp, false).is_err() {

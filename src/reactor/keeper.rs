@@ -12,7 +12,7 @@ use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use mio::Waker;
@@ -27,8 +27,8 @@ use crate::persist::{
 };
 use copier::Copier;
 use loading::Loading;
-use mail::{Mail, Mailbox};
-use writer::{Reached, Source, Writer};
+use mail::{Mail, Mailbox, Reached};
+use writer::{Source, Writer};
 
 /// Unless every reply waits for the disk, groups are handed to the writer's thread when
 /// there are so many bytes of them, or after so long: waking a thread in each turn would
@@ -44,6 +44,8 @@ const UNPROVEN: &str = "the first sync has failed; the journal has to be rewritt
 
 /// While clients are served, a walk takes at most one part in so many of the time.
 const WALK_SHARE: u32 = 4;
+
+type AwaitRemoval = Box<dyn FnOnce() + Send>;
 
 /// Why a server cannot keep its data, or has not got it. `Display` is one line for its
 /// user.
@@ -123,8 +125,9 @@ pub(super) struct Keeper {
     /// Those whose snapshot was given up and whose threads have not ended. They may
     /// still write to the file of that name, and remove it at their end.
     ending: Vec<u64>,
-    /// Removes what a process has left of a snapshot, and has its lock meanwhile.
-    remover: Option<JoinHandle<()>>,
+    /// Waits until what a process has left of a snapshot is removed: its lock is somebody's
+    /// as long.
+    await_removal: Option<AwaitRemoval>,
     /// The walk has ended, and its file has not.
     is_walked: bool,
     /// No slice of the walk before then, while clients are served.
@@ -146,7 +149,7 @@ impl Keeper {
     /// Begins to load what there is, if there is anything.
     pub(super) fn new(files: Files, waker: Arc<Waker>, engine: &mut Engine, now: Now) -> Keeper {
         let Files { location, journal, load } = files;
-        let remover = remove_left(&location.dir.join(&engine.config().dbfilename));
+        let await_removal = remove_left(&location.dir.join(&engine.config().dbfilename));
         let loading = Loading::begin(journal, load, engine, now);
         Keeper {
             location,
@@ -159,7 +162,7 @@ impl Keeper {
             copier: None,
             copiers: 0,
             ending: Vec::new(),
-            remover,
+            await_removal,
             is_walked: false,
             walk_at: Duration::ZERO,
             handed_at: Duration::ZERO,
@@ -383,7 +386,7 @@ impl Keeper {
             base_bytes: reached.base_bytes,
             delayed_syncs: reached.delayed_syncs,
             is_unfounded: self.is_unfounded,
-            needs_rewrite: reached.wants_rewrite,
+            wants_rewrite: reached.wants_rewrite,
         });
     }
 
@@ -521,10 +524,10 @@ impl Keeper {
                     return;
                 }
                 let path = self.location.dir.join(&engine.config().dbfilename);
-                let remover = self.remover.take();
+                let await_removal = self.await_removal.take();
                 let open = move || {
                     // Its thread is ours too, and is no other server that writes the file.
-                    drop(remover.map(JoinHandle::join));
+                    await_removal.into_iter().for_each(|wait| wait());
                     create_snapshot(&path, now)
                 };
                 self.begin_walk(kind, open, engine);
@@ -625,7 +628,7 @@ fn temp_of(path: &Path) -> Option<PathBuf> {
 
 /// Removes the half of a snapshot that a process has left which was killed. That takes as
 /// long as it is large, so nobody waits for it.
-fn remove_left(path: &Path) -> Option<JoinHandle<()>> {
+fn remove_left(path: &Path) -> Option<AwaitRemoval> {
     let temp = temp_of(path).filter(|temp| temp.exists())?;
     let remove = move || {
         if persist::remove_left(&SystemDisk, &temp) {
@@ -633,7 +636,7 @@ fn remove_left(path: &Path) -> Option<JoinHandle<()>> {
         }
     };
     match thread::Builder::new().name("tollgate-close".to_owned()).spawn(remove) {
-        Ok(remover) => Some(remover),
+        Ok(remover) => Some(Box::new(move || drop(remover.join()))),
         Err(error) => {
             log::warn!("half of a snapshot stays: no thread to remove it: {error}");
             None

@@ -30,9 +30,10 @@ pub(crate) struct Persistence {
     /// A restart would not find the journal yet, because its first rewrite has not
     /// ended: nothing can be durable, and nobody waits for that but who asks to.
     pub(crate) is_unfounded: bool,
-    /// The files may have lost what had counted: until a rewrite has ended the fault
-    /// stands, or no more counts as synced.
-    pub(crate) needs_rewrite: bool,
+    /// The journal is to be rewritten at once: its files may have lost what had counted when
+    /// it was written. Until that has ended a fault stands or, where nothing is refused,
+    /// no more counts as synced.
+    pub(crate) wants_rewrite: bool,
     /// Why nothing can be written at the moment.
     pub(crate) fault: Option<String>,
     /// Bytes that are not durable yet, and so are still in memory.
@@ -194,9 +195,10 @@ impl Persistence {
         }
     }
 
-    /// Whether there is no journal to rely on before its next rewrite has ended.
+    /// Whether the journal is to be rewritten without being asked for it: before that has
+    /// ended there is none, or it may have lost something.
     pub(crate) fn awaits_rewrite(&self) -> bool {
-        self.is_unfounded || self.needs_rewrite
+        self.is_unfounded || self.wants_rewrite
     }
 
     /// Why a command that changes data must not run now.
@@ -206,7 +208,7 @@ impl Persistence {
     }
 
     /// Whether replies have to wait until their changes are durable.
-    pub(crate) fn gates_replies(&self, policy: FsyncPolicy) -> bool {
+    pub(crate) fn holds_replies(&self, policy: FsyncPolicy) -> bool {
         self.journaling && !self.is_unfounded && policy == FsyncPolicy::Always
     }
 }

@@ -112,6 +112,39 @@ fn a_lock_is_of_the_file_that_has_the_name() {
 }
 
 #[test]
+fn a_name_that_is_lost_between_opening_and_locking_is_opened_again() {
+    let directory = Directory::new("lock-again");
+    let path = directory.0.join("lock");
+    let create = || SystemDisk.create(&path).map(|opened| opened.file);
+    let mut times = 0;
+    let lock = lock_opened(&path, || {
+        let file = create()?;
+        times += 1;
+        if times < 3 {
+            fs::remove_file(&path)?;
+        }
+        Ok(file)
+    });
+    let lock = lock.expect("the disk is sound").expect("it is free");
+    assert_eq!(times, 3);
+    assert!(SystemDisk.lock(&path).expect("the disk is sound").is_none());
+    drop(lock);
+    assert!(SystemDisk.lock(&path).expect("the disk is sound").is_some());
+    // Somebody else's lock is no reason to try again, and a fault is none either.
+    let held = SystemDisk.lock(&path).expect("the disk is sound");
+    let mut times = 0;
+    let mut counted = |result: io::Result<File>| {
+        times += 1;
+        result
+    };
+    assert!(lock_opened(&path, || counted(create())).expect("the disk is sound").is_none());
+    let fault = lock_opened(&path, || counted(Err(io::ErrorKind::PermissionDenied.into())));
+    assert_eq!(fault.err().map(|error| error.kind()), Some(io::ErrorKind::PermissionDenied));
+    assert_eq!(times, 2);
+    drop(held);
+}
+
+#[test]
 fn room_is_zeros_that_are_appended_over() {
     let directory = Directory::new("room");
     let path = directory.0.join("a");

@@ -33,7 +33,7 @@ impl<D: Disk> Journal<D> {
                 return Err(fault.clone());
             }
             // Only the last file may end in a torn group, so this one has to be durable
-            // before there is a later one.
+            // before there is a later one, or be noted as one that may not be.
             if let Err(fault) = self.sync_all() {
                 if self.is_lost {
                     self.fault = Some(fault.clone());
@@ -120,9 +120,10 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(base_name, base.bytes);
         self.manifest = manifest;
         (self.rewrite, self.replaces_from) = (None, None);
-        if std::mem::take(&mut self.is_suspect) && !self.is_dirty {
+        if self.suspect.take().is_some() && !self.is_dirty {
             (self.proven, self.synced_seq) = (self.written, self.written_seq);
         }
+        self.left.clear();
         if std::mem::take(&mut self.is_marked) {
             self.home.unmark();
         }

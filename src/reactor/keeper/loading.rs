@@ -186,7 +186,11 @@ impl Loading {
 }
 
 pub(super) fn warn(cut: &CutTail) {
-    log::warn!("the journal ended in the middle of a write: {cut}");
+    if cut.left_out.is_empty() {
+        log::warn!("the journal ended in the middle of a write: {cut}");
+    } else {
+        log::warn!("the machine stopped after a sync of the journal had failed: {cut}");
+    }
 }
 
 fn refused(path: &Path, offset: u64, error: &crate::engine::ReplayError) -> KeepError {

@@ -7,8 +7,26 @@ use std::thread;
 
 use mio::Waker;
 
-use super::writer::Reached;
 use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
+
+/// How far the journal's thread is, by its own numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reached {
+    pub(super) written_seq: u64,
+    pub(super) durable_seq: u64,
+    /// The last group that has been synced, whatever the policy counts.
+    pub(super) synced_seq: u64,
+    /// Bytes that have come in all, less those that are not durable.
+    pub(super) done_bytes: u64,
+    pub(super) base_bytes: u64,
+    pub(super) current_bytes: u64,
+    /// How often a sync took so long that the next one came late.
+    pub(super) delayed_syncs: u64,
+    pub(super) fault: Option<String>,
+    /// What has been synced, or the fault, stays as it is until the journal has been
+    /// rewritten.
+    pub(super) wants_rewrite: bool,
+}
 
 /// How a copier's thread has ended: its file is durable or could not be written; `None`:
 /// nobody wanted it any more.

@@ -6,6 +6,7 @@ use mio::{Poll, Token};
 
 use super::*;
 use crate::engine::{Environment, Peer};
+use crate::persist::{Counted, Faults, Journal, SimulatedDisk};
 
 /// The loop's side without a loop.
 struct Kept {
@@ -92,20 +93,13 @@ fn a_snapshot_does_not_begin_while_the_last_one_may_still_write_its_file() {
 fn a_snapshot_waits_until_what_was_left_of_one_is_removed() {
     let mut kept = Kept::new("keeper-left");
     let temp = kept.dir.join("temp-snapshot.aof");
-    let (sender, is_released) = std::sync::mpsc::channel();
     let lock = SystemDisk.lock(&temp).expect("a new name").expect("it is free");
-    kept.keeper.remover = Some(thread::spawn(move || {
-        is_released.recv().expect("somebody says so");
+    // Nobody removes it but whoever waits for that, so it is there if nobody does.
+    kept.keeper.await_removal = Some(Box::new(move || {
         fs::remove_file(&temp).expect("it is there");
         drop(lock);
     }));
     kept.run("BGSAVE");
-    for _ in 0..20 {
-        thread::sleep(Duration::from_millis(1));
-        kept.turn();
-        assert_eq!(kept.engine.server().persistence.save.failures, 0);
-    }
-    sender.send(()).expect("it waits");
     kept.turn_until(|engine| !engine.server().persistence.save.is_active());
     assert_eq!(kept.engine.server().persistence.save.failures, 0);
     assert!(kept.dir.join("snapshot.aof").exists());
@@ -318,4 +312,53 @@ fn loading_ends_without_tokens_if_no_sync_can_say_which_may_be_given() {
     kept.run("LOCK.ACQUIRE lock me PX 60000");
     let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
     assert!(replies.contains("\r\n:"), "{replies}");
+}
+
+#[test]
+fn an_orderly_end_does_not_call_a_sync_that_has_failed_a_success() {
+    let group = b"*1\r\n$4\r\nPING\r\n";
+    let begin = |counted| {
+        let (disk, dir) = (SimulatedDisk::new(), PathBuf::from("/"));
+        let location = Location { dir, dir_name: "aof".into(), file_name: "a.aof".into() };
+        let opening = Opening::new(disk.clone(), location, 1).expect("the disk is sound");
+        let (mut journal, _) = opening.finish().expect("the disk is sound");
+        journal.set_counted(counted);
+        journal.append(group.to_vec(), vec![group.len()], 1);
+        (disk, journal)
+    };
+    let fail = |disk: &SimulatedDisk, count: u64| {
+        let first = disk.counts().syncs;
+        disk.set_faults(Faults { syncs: first..first + count, ..Faults::default() });
+    };
+    let end = |journal: &mut Journal<SimulatedDisk>| {
+        writer::make_durable(journal, 3, Duration::ZERO).err().unwrap_or_default()
+    };
+    let failed = "what a sync of the journal was to make durable may not be on the disk, and no \
+                  rewrite has made up for that: cannot sync /aof/a.aof.1.incr.aof: Input/output \
+                  error (os error 5)";
+    // In the end, before it, and at neither.
+    let (disk, mut journal) = begin(Counted::Written);
+    fail(&disk, 1);
+    assert_eq!(end(&mut journal), failed);
+    let (disk, mut journal) = begin(Counted::Written);
+    fail(&disk, 1);
+    assert!(journal.write() && !journal.sync() && journal.write() && journal.sync());
+    assert_eq!(end(&mut journal), failed);
+    assert_eq!(end(&mut begin(Counted::Written).1), "");
+    // What is still in memory is written once more.
+    let (disk, mut journal) = begin(Counted::Synced);
+    fail(&disk, 1);
+    assert_eq!(end(&mut journal), "");
+    let (disk, mut journal) = begin(Counted::Synced);
+    fail(&disk, 100);
+    let why = end(&mut journal);
+    assert!(why.starts_with("the last 14 bytes of the journal are not durable: "), "{why}");
+    // It counts as lost on top of what an earlier sync was for.
+    let (disk, mut journal) = begin(Counted::Written);
+    assert!(journal.write());
+    journal.set_counted(Counted::Synced);
+    journal.append(group.to_vec(), vec![group.len()], 2);
+    fail(&disk, 1);
+    let why = end(&mut journal);
+    assert!(why.starts_with(failed) && why.contains("; the last 14 bytes of the journal"), "{why}");
 }

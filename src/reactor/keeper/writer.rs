@@ -10,11 +10,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::loading;
-use super::mail::{Mail, Mailbox, OnPanic};
+use super::mail::{Mail, Mailbox, OnPanic, Reached};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
 use crate::persist::{
-    Counted, Journal, Location, OpenError, Opening, Snapshot, SystemDisk, SystemFile,
+    Counted, Disk, Journal, Location, OpenError, Opening, Snapshot, SystemDisk, SystemFile,
 };
 
 /// With `everysec`, the longest time from a sync to the next one.
@@ -87,25 +87,6 @@ pub(super) struct Writer {
     given_bytes: u64,
     /// The engine's number of the group before the first one.
     seq_before: u64,
-}
-
-/// How far the thread is, by its own numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reached {
-    pub(super) written_seq: u64,
-    pub(super) durable_seq: u64,
-    /// The last group that has been synced, whatever the policy counts.
-    pub(super) synced_seq: u64,
-    /// Bytes that have come in all, less those that are not durable.
-    pub(super) done_bytes: u64,
-    pub(super) base_bytes: u64,
-    pub(super) current_bytes: u64,
-    /// How often a sync took so long that the next one came late.
-    pub(super) delayed_syncs: u64,
-    pub(super) fault: Option<String>,
-    /// What has been synced, or the fault, stays as it is until the journal has been
-    /// rewritten.
-    pub(super) wants_rewrite: bool,
 }
 
 impl Writer {
@@ -483,22 +464,46 @@ impl Work {
 
     /// Nothing more will come: what there is has to be durable.
     fn end(mut self) -> Result<(), String> {
-        for attempt in 0..self.last_attempts {
-            if attempt > 0 {
-                thread::sleep(RETRY_AFTER);
-            }
-            self.journal.write();
-            self.journal.set_room(false);
-            // With `no` as well: who stops a server may be about to stop the machine.
-            self.sync();
-            self.journal.note_synced();
-            if self.journal.fault().is_none() {
-                return Ok(());
-            }
+        make_durable(&mut self.journal, self.last_attempts, RETRY_AFTER)
+    }
+}
+
+/// Makes all of a journal durable, also with `no`: who stops a server may be about to stop
+/// the machine.
+pub(super) fn make_durable<D: Disk>(
+    journal: &mut Journal<D>,
+    attempts: usize,
+    retry_after: Duration,
+) -> Result<(), String> {
+    for attempt in 0..attempts {
+        if attempt > 0 {
+            thread::sleep(retry_after);
         }
-        let progress = self.journal.progress();
-        let lost = progress.queued_bytes + progress.unsynced_bytes;
-        let fault = self.journal.fault().map_or_else(String::new, ToString::to_string);
-        Err(format!("the last {lost} bytes of the journal are not durable: {fault}"))
+        journal.write();
+        journal.set_room(false);
+        journal.sync();
+        journal.note_synced();
+        if journal.fault().is_none() {
+            break;
+        }
+    }
+    let progress = journal.progress();
+    let lost = progress.queued_bytes + progress.unsynced_bytes;
+    let not_durable =
+        |fault| format!("the last {lost} bytes of the journal are not durable: {fault}");
+    match (journal.failed_sync(), journal.fault()) {
+        (None, None) => Ok(()),
+        (None, Some(fault)) => Err(not_durable(fault)),
+        // That later ones succeed says nothing.
+        (Some(failed), _) => {
+            let mut why = format!(
+                "what a sync of the journal was to make durable may not be on the disk, and no \
+                 rewrite has made up for that: {failed}"
+            );
+            if let Some(fault) = journal.fault().filter(|_| lost > 0) {
+                why = format!("{why}; {}", not_durable(fault));
+            }
+            Err(why)
+        }
     }
 }

@@ -64,8 +64,6 @@ pub(crate) struct Server {
     rising: i64,
     /// What goes wrong at the moment keeps files from being cut.
     keeps_from_cutting: bool,
-    /// What goes wrong at the moment may be a sync.
-    fails_syncs: bool,
     process: Option<Process>,
 }
 
@@ -137,7 +135,6 @@ impl Server {
             oracle: Oracle::default(),
             rising: 0,
             keeps_from_cutting: false,
-            fails_syncs: false,
             process: None,
         };
         server.note(&format!("appendfsync {word}"));
@@ -281,7 +278,6 @@ impl Server {
     fn choose_faults(&mut self) {
         if self.percent(15) {
             self.disk.disk.set_faults(Faults::default());
-            self.fails_syncs = false;
         }
         // That one is rare.
         let fails_next = self.process.as_ref().is_some_and(Process::counts_synced_next)
@@ -293,11 +289,7 @@ impl Server {
         let counts = self.disk.disk.counts();
         let rng = &mut self.rng;
         let mut faults = Faults::default();
-        // With `no` nothing is kept that could be written again when a sync has failed, and
-        // a loss of power may then leave a hole, which is refused.
-        let counts_written = |process: &Process| process.counts_written();
-        let kinds = if self.process.as_ref().is_some_and(counts_written) { 3 } else { 7 };
-        match rng.u8(..kinds) {
+        match rng.u8(..7) {
             _ if fails_next => faults.syncs = counts.syncs..counts.syncs + rng.u64(1..3),
             0 => faults.append_bytes_max = Some(rng.usize(1..200)),
             1 => faults.room_bytes = Some(rng.u64(..2_000)),
@@ -317,7 +309,6 @@ impl Server {
         }
         self.tally.faults += 1;
         self.keeps_from_cutting = faults.read_only || !faults.operations.is_empty();
-        self.fails_syncs = self.keeps_from_cutting || !faults.syncs.is_empty();
         self.note(&format!("{faults:?} after {counts:?}"));
         self.disk.disk.set_faults(faults);
     }
@@ -326,7 +317,6 @@ impl Server {
     fn mend(&mut self) -> Result<(), String> {
         self.note("the disk works again");
         self.disk.disk.set_faults(Faults::default());
-        self.fails_syncs = false;
         let client = *RISING.start();
         // A rewrite without which it does not work is tried again after some seconds.
         for round in 0..600 {
@@ -391,9 +381,7 @@ impl Server {
                 0 | 1 => "BGREWRITEAOF".to_owned(),
                 2 => "BGSAVE".to_owned(),
                 3 => {
-                    // See `choose_faults`.
-                    let policies = if self.fails_syncs { 2 } else { 3 };
-                    let policy = ["always", "everysec", "no"][self.rng.usize(..policies)];
+                    let policy = ["always", "everysec", "no"][self.rng.usize(..3)];
                     format!("CONFIG SET appendfsync {policy}")
                 }
                 _ => change(&mut self.rng),
@@ -667,7 +655,7 @@ impl Server {
         // What a failed sync has dropped can still be read as long as the machine runs, and
         // no later process can know. It is cut off at once; where even that fails, nothing
         // is promised until the machine has stopped.
-        let is_broken = process.writer.journal.needs_rewrite();
+        let is_broken = process.writer.journal.wants_rewrite();
         let mut is_power_lost = self.rng.u8(..3) > 0 || process.may_be_uncut || is_broken;
         let (before, is_unfounded) = (process.before, process.is_unfounded);
         let progress = process.writer.journal.progress();
@@ -796,15 +784,6 @@ impl Process {
         };
     }
 
-    /// Something may be synced while what is written counts.
-    fn counts_written(&self) -> bool {
-        let orders = self.writer.orders.iter();
-        let is_policy = |order: &&Order| matches!(order, Order::Policy(_));
-        self.engine.config().appendfsync == FsyncPolicy::No
-            || (self.writer.policy == FsyncPolicy::No && !self.counts_synced_next())
-            || orders.filter(is_policy).count() > 1
-    }
-
     /// The next sync is of all that has counted when it was written.
     fn counts_synced_next(&self) -> bool {
         let mut orders = self.writer.orders.iter();
@@ -842,7 +821,7 @@ impl Process {
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
             is_unfounded: self.is_unfounded,
-            needs_rewrite: reached.wants_rewrite,
+            wants_rewrite: reached.wants_rewrite,
         });
     }
 }

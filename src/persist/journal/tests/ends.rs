@@ -62,6 +62,24 @@ fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
 }
 
 #[test]
+fn starts_that_cannot_cut_a_torn_end_leave_no_copies_of_it() {
+    let (mut life, bytes) = torn();
+    for _ in 0..3 {
+        // The last operation of the copy is the fourth behind one that has nothing to do
+        // with it.
+        let first = life.disk.counts().operations + 5;
+        life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
+        let error = life.open().expect_err("it is not cut").to_string();
+        assert!(error.starts_with(&format!("cannot cut {FIRST}")), "{error}");
+        life.end_process(SimulatedDisk::kill);
+        assert_eq!(kept(&life), [""; 0]);
+    }
+    assert_eq!(life.disk.read(Path::new(FIRST)).expect("it is there"), bytes);
+    life.open().expect("the disk is sound");
+    assert_eq!(kept(&life).len(), 1);
+}
+
+#[test]
 fn a_torn_end_is_kept_once_however_often_its_cut_is_tried() {
     // The file's syncs fail, which come after those of the copy and its name; or its cuts,
     // which come after creating, writing and syncing these.

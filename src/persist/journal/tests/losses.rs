@@ -140,3 +140,129 @@ fn a_base_that_was_being_written_when_its_files_lost_something_is_removed() {
         assert_eq!(bases, ["a.aof.2.base.aof"]);
     }
 }
+
+/// With groups that only counted because they were written, a sync that has failed, later
+/// ones that have not, and a rewrite that has begun with `later` groups written since.
+fn suspect(wants_room: bool, later: u64) -> Life {
+    let mut life = broken(Counted::Written);
+    if wants_room {
+        // Zeros stand in place of what is dropped, as where the last page has some room.
+        life.wants_room = true;
+        let journal = life.journal.as_mut().expect("it is open");
+        journal.set_room(true);
+        life.put(1);
+        let journal = life.journal.as_mut().expect("it is open");
+        journal.set_room(false);
+        let first = life.disk.counts().syncs;
+        life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+    }
+    assert!(!life.sync() && life.write() && life.sync());
+    life.begin_rewrite();
+    life.put(later);
+    assert!(life.sync(), "the disk is sound");
+    life
+}
+
+#[test]
+fn what_follows_a_file_that_has_lost_something_is_left_out_after_the_machines_end() {
+    let mut lost = 0;
+    for seed in 0..40 {
+        println!("seed {seed}");
+        let mut life = suspect(seed % 2 == 1, 1);
+        if seed % 4 > 1 {
+            // Given up, and begun once more, behind two files that may have lost something.
+            let first = life.disk.counts().syncs;
+            life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+            life.put(2);
+            assert!(!life.sync() && life.write());
+            life.begin_rewrite();
+            life.put(1);
+        }
+        life.end_process(|disk| disk.crash(seed));
+        let sent = life.sent;
+        let cut = life.open().expect("what there is is a prefix");
+        let Some(cut) = cut.filter(|cut| !cut.left_out.is_empty()) else { continue };
+        lost += 1;
+        assert!(life.sent < sent);
+        for file in &cut.left_out {
+            let kept = life.disk.read(file.kept.as_ref().expect("it has another name"));
+            assert_eq!(kept.expect("it is there").len() as u64, file.bytes);
+        }
+        let text = cut.to_string();
+        assert!(text.contains("a.aof.2.incr.aof behind it, with "), "{text}");
+        life.keep(2);
+        life.end_process(|disk| disk.crash(seed));
+        life.open().expect("the journal is whole");
+    }
+    assert!(lost > 10, "{lost}");
+}
+
+#[test]
+fn what_follows_a_file_that_has_lost_something_is_there_after_the_processs_end() {
+    for wants_room in [false, true] {
+        let mut life = suspect(wants_room, 2);
+        for round in 0..3 {
+            life.promised = life.sent;
+            life.end_process(SimulatedDisk::kill);
+            let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+            assert_eq!(load(&mut opening), Ok(life.sent));
+            assert_eq!(opening.torn(), None);
+            // The next process ends before it has a base, which another sync has failed in.
+            let (mut journal, cut) = opening.finish().expect("the disk is sound");
+            assert!(cut.is_none() && journal.is_replacement());
+            let first = life.disk.counts().syncs;
+            life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+            journal.set_counted(Counted::Written);
+            journal.append(group(50), vec![group(50).len()], round + 1);
+            assert!(journal.write() && !journal.sync());
+            life.journal = Some(journal);
+        }
+        life.promised = 3;
+        life.end_process(|disk| disk.crash(1));
+        life.open().expect("what there is is a prefix");
+    }
+}
+
+#[test]
+fn a_start_that_would_leave_files_out_can_be_refused() {
+    let mut life = suspect(true, 1);
+    life.end_process(|disk| disk.crash(1));
+    let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+    load(&mut opening).expect("what there is is a prefix");
+    let torn = opening.torn().expect("it is not all there is");
+    assert!(matches!(torn, OpenError::Unsynced { behind: 1, .. }), "{torn}");
+}
+
+#[test]
+fn no_other_file_follows_one_that_may_have_lost_something_without_a_note() {
+    let mut life = broken(Counted::Written);
+    assert!(!life.sync() && life.write() && life.sync());
+    // The note's name cannot be made durable.
+    let first = life.disk.counts().syncs + 1;
+    life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+    life.begin_rewrite();
+    let journal = life.journal.as_ref().expect("it is open");
+    assert!(!journal.is_rewriting() && journal.manifest().files.len() == 1);
+    life.heal();
+    life.end_process(|disk| disk.crash(1));
+    life.open().expect("the journal is whole");
+    let names = life.disk.list(Path::new("/data/aof")).expect("it is there");
+    assert!(!names.iter().any(|name| name.contains("unsynced")), "{names:?}");
+}
+
+#[test]
+fn a_note_that_says_nothing_is_not_guessed_at() {
+    let mut life = suspect(false, 1);
+    life.end_process(SimulatedDisk::kill);
+    let path = Path::new("/data/aof/a.aof.unsynced");
+    let note = life.disk.read(path).expect("there is one");
+    let text = String::from_utf8_lossy(&note).into_owned();
+    assert!(text.starts_with("seq 1 bytes ") && text.ends_with('\n'), "{text}");
+    for bad in [&note[..note.len() - 1], b"\n", b"seq 1 bytes x\n", b"seq 1 bytes 2 3\n"] {
+        life.disk.put(path, bad);
+        let error = life.open().expect_err("it says nothing").to_string();
+        assert!(error.starts_with("cannot read /data/aof/a.aof.unsynced"), "{error}");
+    }
+    life.disk.put(path, &note);
+    life.open().expect("the journal is whole");
+}

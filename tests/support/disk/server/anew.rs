@@ -19,12 +19,12 @@ impl Server {
             || process.is_unfounded
             || process.reached.fault.is_some()
             // The loop may not have heard of that yet.
-            || process.writer.journal.needs_rewrite();
+            || process.writer.journal.wants_rewrite();
         if is_busy {
             return Ok(());
         }
         self.disk.disk.set_faults(Faults::default());
-        (self.keeps_from_cutting, self.fails_syncs) = (false, false);
+        self.keeps_from_cutting = false;
         self.turn(Vec::new())?;
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.hand_over(&mut self.oracle);
