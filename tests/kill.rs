@@ -186,6 +186,8 @@ const TAMPERINGS: &[(Tamper, &[&str])] = &[
     (|_| words("INCRBY units:0 100000"), &["units: "]),
     (|_| words("SET c0:text:0 other"), CHANGED),
     (|_| words("INCRBY c0:number:0 100000"), CHANGED),
+    // As if what was written had been lost.
+    (|_| words("DEL c0:number:0"), CHANGED),
     (|_| words("SET c0:mset:0:left other"), &["torn: "]),
     (|_| words("SET c0:version:0 other WITHETAG"), CHANGED),
     (|_| words("CL.THROTTLE c0:rate:0 10000000 1 3600 1"), CHANGED),
@@ -194,6 +196,8 @@ const TAMPERINGS: &[(Tamper, &[&str])] = &[
     (|record| about(record, is_hold, "STOCK.CANCEL KEY"), CHANGED),
     (|record| about(record, is_hold, "STOCK.EXTEND KEY PX 99999999"), CHANGED),
     (|record| about(record, is_lock, "DEL KEY"), CHANGED),
+    // As if grants were taken back of which the client was told.
+    (|record| about(record, is_lock, "LOCK.RELEASE KEY c0"), CHANGED),
     (|record| about(record, is_lock, "LOCK.EXTEND KEY c0 PX 99999999"), CHANGED),
     (|record| about(record, is_lock, "LOCK.ACQUIRE KEY c0 PX 99999999"), CHANGED),
 ];
@@ -335,12 +339,16 @@ fn a_torn_pair_is_reported() {
 fn a_deadline_is_kept_to_the_millisecond_and_takes_its_key_away() {
     let value = |deadline| State::text(b"1", deadline);
     let mut history = History::new(Kind::Text, 0, State::Absent);
-    history.push(1, vec![value(Deadline::Between(NOW_MS, NOW_MS + 10))]);
+    // By a server that was looked at 10 ms ago, when it had been asked for a second.
+    let chosen = Deadline::After { looked_at_ms: NOW_MS - 10, lasts_ms: 1_000 };
+    history.push(1, vec![value(chosen)]);
     let mut record = Record { sent: 1, ..Record::default() };
     record.keys.insert("key".to_owned(), history);
     let check = |record: &Record, state| check_client(record, 1, &seen(&[("key", state)]));
-    assert_reports(&check(&record, value(Deadline::At(NOW_MS + 3))), &[]);
-    assert_reports(&check(&record, value(Deadline::At(NOW_MS + 11))), &["never made: "]);
+    assert_reports(&check(&record, value(Deadline::At(NOW_MS + 989))), &["never made: "]);
+    assert_reports(&check(&record, value(Deadline::At(NOW_MS + 990))), &[]);
+    assert_reports(&check(&record, value(Deadline::At(NOW_MS + 1_000))), &[]);
+    assert_reports(&check(&record, value(Deadline::At(NOW_MS + 1_001))), &["never made: "]);
     // The answer to PEXPIRETIME.
     let history = record.keys.get_mut("key").expect("it was put there");
     history.learn_deadline(1, Deadline::At(NOW_MS + 3));
@@ -369,6 +377,40 @@ fn a_lock_that_is_lost_or_has_another_token_is_reported() {
     assert_reports(&check(lock(8, 1)), &["never made: "]);
     assert_reports(&check(lock(7, 2)), &["never made: "]);
     assert_reports(&check(State::Absent), &["lost: "]);
+}
+
+#[test]
+fn a_grant_that_was_not_answered_may_be_taken_back_and_one_that_was_may_not() {
+    let lock = |holds, at| State::Lock { token: Some(7), holds, deadline: Deadline::At(at) };
+    let deadline = Deadline::After { looked_at_ms: NOW_MS - 10, lasts_ms: 1_000 };
+    let granted = State::Lock { token: Some(7), holds: 3, deadline };
+    let (before, old, new) = (lock(2, NOW_MS + 900), NOW_MS + 900, NOW_MS + 995);
+    // It holds the lock twice; operation 1 acquires it, 2 sets another key.
+    let mut history = History::new(Kind::Lock, 0, before.clone());
+    history.push(1, vec![granted.clone(), before.with_grant_taken_back(deadline)]);
+    let mut other = History::new(Kind::Text, 0, State::Absent);
+    other.push(2, vec![text("set")]);
+    let mut record = Record { sent: 2, ..Record::default() };
+    record.keys.insert("lock".to_owned(), history);
+    record.keys.insert("other".to_owned(), other);
+    let check = |record: &Record, promised, there, other| {
+        check_client(record, promised, &seen(&[("lock", there), ("other", other)]))
+    };
+    for other in [text("set"), State::Absent] {
+        assert_reports(&check(&record, 0, lock(3, new), other.clone()), &[]);
+        assert_reports(&check(&record, 0, lock(2, new), other.clone()), &[]);
+        assert_reports(&check(&record, 0, lock(1, new), other), &["never made: "]);
+    }
+    // The operation has come, the one before it has not.
+    assert_reports(&check(&record, 0, lock(2, old), State::Absent), &[]);
+    assert_reports(&check(&record, 0, lock(2, old), text("set")), &["disagree: "]);
+    // The client was told.
+    record.keys.get_mut("lock").expect("it was put there").learn(1, granted);
+    assert_reports(&check(&record, 1, lock(3, new), State::Absent), &[]);
+    assert_reports(&check(&record, 1, lock(2, new), State::Absent), &["never made: "]);
+    assert_reports(&check(&record, 1, lock(2, old), State::Absent), &["lost: "]);
+    // A first grant leaves nothing behind.
+    assert_eq!(State::Absent.with_grant_taken_back(deadline), State::Absent);
 }
 
 /// A client with a hold of 4 units of the first stock, in this state; 100 were

@@ -16,10 +16,6 @@ use crate::support::target::{Target as _, TcpTarget, encode};
 pub(crate) const STOCKS: usize = 3;
 pub(crate) const COUNTERS: usize = 2;
 
-/// What the server may take for its own time, before and after the client's.
-pub(crate) const BEFORE_MS: u64 = 200;
-pub(crate) const AFTER_MS: u64 = 60_000;
-
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// A client does not go on for longer, whatever happens to the server.
@@ -63,6 +59,8 @@ pub(crate) struct Client {
     /// acknowledged.
     first: u64,
     acknowledged: Vec<Instant>,
+    /// What the server said its time was before this life, in Unix milliseconds.
+    looked_at_ms: u64,
     pub(super) faults: Vec<String>,
     /// What was asked and not answered, in order.
     pub(super) batch: Vec<Asked>,
@@ -97,6 +95,7 @@ impl Client {
             rng: Rng::with_seed(seed),
             first: 0,
             acknowledged: Vec::new(),
+            looked_at_ms: 0,
             faults: Vec::new(),
             batch: Vec::new(),
             unknown: Vec::new(),
@@ -137,10 +136,12 @@ impl Client {
         self.record.keys.insert(key, history);
     }
 
-    /// Everything from here on is of another life.
-    pub(crate) fn begin_life(&mut self) {
+    /// Everything from here on is of another life, and happens when the server's time is
+    /// at least this.
+    pub(crate) fn begin_life(&mut self, looked_at_ms: u64) {
         self.first = self.record.sent;
         self.acknowledged.clear();
+        self.looked_at_ms = looked_at_ms;
         self.batch.clear();
         self.lease = None;
     }
@@ -246,6 +247,11 @@ impl Client {
         self.record.keys.get_mut(key).unwrap_or_else(|| panic!("{key} is a key of ours"))
     }
 
+    /// The deadline that the server chooses for a request that is sent now and says so.
+    fn deadline_after(&self, lasts_ms: u64) -> Deadline {
+        Deadline::After { looked_at_ms: self.looked_at_ms, lasts_ms }
+    }
+
     pub(super) fn last(&self, key: &str) -> State {
         self.record.keys[key].last().clone()
     }
@@ -298,7 +304,7 @@ impl Client {
         let ok = Meaning::Exactly(b"+OK\r\n".to_vec());
         let (option, time, deadline) = match self.rng.u32(..4) {
             0 => ("PXAT", at, Deadline::At(at)),
-            1 => ("PX", px, Deadline::Between(now_ms() + px - BEFORE_MS, now_ms() + px + AFTER_MS)),
+            1 => ("PX", px, self.deadline_after(px)),
             _ => ("", 0, Deadline::Never),
         };
         let time = time.to_string();
@@ -450,18 +456,19 @@ impl Client {
         if !self.is_known(&lock) {
             return;
         }
-        let (token, holds) = match self.last(&lock) {
+        let before = self.last(&lock);
+        let (token, holds) = match before {
             State::Lock { token, holds, .. } => (token, holds),
             _ => (None, 0),
         };
         let owner = self.record.name.clone();
-        let deadline =
-            Deadline::Between(now_ms() + HOUR_MS - BEFORE_MS, now_ms() + HOUR_MS + AFTER_MS);
+        let deadline = self.deadline_after(HOUR_MS);
         let meaning = Meaning::Grant { lock: lock.clone(), known: token, holds, deadline };
         let request = ["LOCK.ACQUIRE", &lock, &owner, "PX", &HOUR_MS.to_string()];
         let number = self.ask(&[&request], meaning);
-        let state = State::Lock { token, holds: holds + 1, deadline };
-        self.history(&lock).push(number, vec![state]);
+        let granted = State::Lock { token, holds: holds + 1, deadline };
+        let taken_back = before.with_grant_taken_back(deadline);
+        self.history(&lock).push(number, vec![granted, taken_back]);
         self.look_at_deadline(&lock);
         self.unknown.push(lock);
     }
@@ -521,8 +528,7 @@ impl Client {
             request.extend([stock_key(*which), amount.to_string()]);
         }
         let request: Vec<&str> = request.iter().map(String::as_str).collect();
-        let now = now_ms();
-        let deadline = Deadline::Between((now + px).saturating_sub(BEFORE_MS), now + px + AFTER_MS);
+        let deadline = self.deadline_after(px);
         let placed = State::Hold { state: HoldState::Held, deadline };
         let meaning = Meaning::Placed { hold: hold.clone(), placed: placed.clone() };
         self.add(hold.clone(), Kind::Hold);
@@ -548,13 +554,11 @@ impl Client {
         let live = self.live_holds();
         let Some(hold) = self.rng.choice(live) else { return };
         let State::Hold { deadline, .. } = self.last(&hold) else { return };
-        let now = now_ms();
         let (command, becomes) = match self.rng.u32(..5) {
             0..2 => ("STOCK.CONFIRM", State::Hold { state: HoldState::Confirmed, deadline }),
             2..4 => ("STOCK.CANCEL", State::Hold { state: HoldState::Returned, deadline }),
             _ => {
-                let deadline =
-                    Deadline::Between(now + 2 * HOUR_MS - BEFORE_MS, now + 2 * HOUR_MS + AFTER_MS);
+                let deadline = self.deadline_after(2 * HOUR_MS);
                 ("STOCK.EXTEND", State::Hold { state: HoldState::Held, deadline })
             }
         };
@@ -637,12 +641,11 @@ impl Client {
                 self.unknown.push(key);
             }
             (State::Absent, Some(token)) => {
-                let (value, now) = (self.fresh_value(), now_ms());
+                let value = self.fresh_value();
                 let (token, px) = (token.to_string(), HOUR_MS.to_string());
                 let one = Meaning::Exactly(b":1\r\n".to_vec());
                 let number = self.ask(&[&["LEASE.SET", &key, &token, &value, "PX", &px]], one);
-                let deadline =
-                    Deadline::Between(now + HOUR_MS - BEFORE_MS, now + HOUR_MS + AFTER_MS);
+                let deadline = self.deadline_after(HOUR_MS);
                 let state = State::text(value.as_bytes(), deadline);
                 self.history(&key).push(number, vec![state]);
                 self.lease = None;

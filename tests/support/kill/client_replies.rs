@@ -169,10 +169,7 @@ fn is_refusal(meaning: &Meaning, reply: &Reply) -> bool {
 
 fn returned_before_its_time(returned: &State) -> bool {
     let State::Hold { deadline, .. } = returned else { return false };
-    match deadline {
-        Deadline::Never => true,
-        Deadline::At(at) | Deadline::Between(at, _) => *at > super::client::now_ms() + 1_000,
-    }
+    deadline.earliest_ms().is_none_or(|at| at > super::client::now_ms())
 }
 
 /// What CL.THROTTLE says of the client's rates: whether it was limited, and how

@@ -395,7 +395,7 @@ impl Lane<'_> {
         let mut records: Vec<&mut Record> =
             self.clients.iter_mut().map(|client| &mut client.record).collect();
         settle(&mut self.shared, &mut records, &seen);
-        self.clients.iter_mut().for_each(Client::begin_life);
+        self.clients.iter_mut().for_each(|client| client.begin_life(seen.now_ms));
         Ok(())
     }
 

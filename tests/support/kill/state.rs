@@ -14,24 +14,38 @@ pub(crate) type Value = Arc<[u8]>;
 pub(crate) enum Deadline {
     Never,
     At(u64),
-    /// The server has chosen it, and has not been asked yet.
-    Between(u64, u64),
+    /// The server has chosen it, so long after its own time of then, and has not been
+    /// asked yet. Its time was not before what it said when it was last looked at, and
+    /// is not after what it says next: how long a request was under way is nothing that
+    /// a client could bound.
+    After {
+        looked_at_ms: u64,
+        lasts_ms: u64,
+    },
 }
 
 impl Deadline {
-    fn allows(self, seen: Deadline) -> bool {
+    /// The earliest that it can be.
+    pub(crate) fn earliest_ms(self) -> Option<u64> {
+        match self {
+            Deadline::Never => None,
+            Deadline::At(at) => Some(at),
+            Deadline::After { looked_at_ms, lasts_ms } => Some(looked_at_ms + lasts_ms),
+        }
+    }
+
+    fn allows(self, seen: Deadline, now_ms: u64) -> bool {
         match (self, seen) {
-            (Deadline::Between(from, to), Deadline::At(at)) => (from..=to).contains(&at),
+            (Deadline::After { looked_at_ms, lasts_ms }, Deadline::At(at)) => {
+                (looked_at_ms + lasts_ms..=now_ms + lasts_ms).contains(&at)
+            }
             _ => self == seen,
         }
     }
 
     /// Whether it can have come.
     fn may_have_passed(self, now_ms: u64) -> bool {
-        match self {
-            Deadline::Never => false,
-            Deadline::At(at) | Deadline::Between(at, _) => at <= now_ms,
-        }
+        self.earliest_ms().is_some_and(|at| at <= now_ms)
     }
 }
 
@@ -81,20 +95,22 @@ impl State {
             (
                 State::Text { value, deadline, version },
                 State::Text { value: seen, deadline: seen_deadline, version: seen_version },
-            ) => value == seen && version == seen_version && deadline.allows(*seen_deadline),
+            ) => {
+                value == seen && version == seen_version && deadline.allows(*seen_deadline, now_ms)
+            }
             (
                 State::Lock { token, holds, deadline },
                 State::Lock { token: seen, holds: seen_holds, deadline: seen_deadline },
             ) => {
                 (token.is_none() || token == seen)
                     && holds == seen_holds
-                    && deadline.allows(*seen_deadline)
+                    && deadline.allows(*seen_deadline, now_ms)
             }
             (
                 State::Hold { state, deadline },
                 State::Hold { state: seen, deadline: seen_deadline },
             ) => match (state, seen) {
-                (HoldState::Held, HoldState::Held) => deadline.allows(*seen_deadline),
+                (HoldState::Held, HoldState::Held) => deadline.allows(*seen_deadline, now_ms),
                 (HoldState::Held, HoldState::Returned) => deadline.may_have_passed(now_ms),
                 _ => state == seen,
             },
@@ -102,6 +118,16 @@ impl State {
                 deadline.may_have_passed(now_ms)
             }
             _ => self == seen,
+        }
+    }
+
+    /// A lock that was in this state, after one more grant to its owner, with this
+    /// deadline, of which the client was not told: when the client leaves, the grant is
+    /// taken back, but not the time that it has added.
+    pub(crate) fn with_grant_taken_back(&self, deadline: Deadline) -> State {
+        match *self {
+            State::Lock { token, holds, .. } => State::Lock { token, holds, deadline },
+            _ => State::Absent,
         }
     }
 
@@ -212,28 +238,10 @@ impl History {
             .filter(|(version, end)| version.since <= *end)
             .filter(|(version, _)| {
                 let mut may_be = version.may_be.iter();
-                may_be.any(|it| it.allows(seen, now_ms) || self.took_back(version.since, it, seen))
+                may_be.any(|it| it.allows(seen, now_ms))
             })
             .map(|(version, end)| version.since..=end)
             .collect()
-    }
-
-    /// A grant of which the client was not told is taken back when the client leaves, but
-    /// not the time that it has added.
-    fn took_back(&self, since: u64, state: &State, seen: &State) -> bool {
-        let (
-            State::Lock { token, holds, .. },
-            State::Lock { token: seen_token, holds: seen_holds, deadline: seen_deadline },
-        ) = (state, seen)
-        else {
-            return false;
-        };
-        let later = self.versions.iter().filter(|version| version.since > since);
-        (token.is_none() || token == seen_token)
-            && holds == seen_holds
-            && later.flat_map(|version| &version.may_be).any(|later| {
-                matches!(later, State::Lock { deadline, .. } if deadline.allows(*seen_deadline))
-            })
     }
 
     /// For a report: what it was from the last state that was promised on.
