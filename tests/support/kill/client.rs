@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
@@ -18,7 +18,8 @@ pub(crate) const COUNTERS: usize = 2;
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
-/// A client does not go on for longer, whatever happens to the server.
+/// A client of a server that is to be killed does not go on for longer, whatever happens
+/// to it.
 const LOAD_MAX: Duration = Duration::from_secs(30);
 
 /// More would make a round long to verify.
@@ -45,8 +46,31 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) struct Life {
     /// From here on a connection may break.
     pub(crate) is_ending: AtomicBool,
-    /// The clients go away in the middle of what they do.
-    pub(crate) hangs_up: AtomicBool,
+    /// After so many answers, to all of them together, the clients go away in the middle
+    /// of what they do; `None`: they stay until the server ends.
+    answers_left: Option<AtomicI64>,
+}
+
+impl Life {
+    /// One that ends after so many answers, and not after a time, in which a slow machine
+    /// would give few of them.
+    pub(crate) fn of_answers(count: i64) -> Life {
+        Life { answers_left: Some(AtomicI64::new(count)), ..Life::default() }
+    }
+
+    fn count_answer(&self) {
+        if let Some(left) = &self.answers_left {
+            left.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.answers_left.as_ref().is_some_and(|left| left.load(Ordering::SeqCst) <= 0)
+    }
+
+    fn has_lasted(&self, started: Instant) -> bool {
+        self.answers_left.is_none() && started.elapsed() >= LOAD_MAX
+    }
 }
 
 /// One client over all lives of its server.
@@ -183,7 +207,7 @@ impl Client {
             return self.connection_ended(&error, life);
         }
         let depth = [1, 4, 16, 40][self.rng.usize(..4)];
-        while started.elapsed() < LOAD_MAX && self.faults.is_empty() {
+        while !life.has_lasted(started) && self.faults.is_empty() {
             self.unknown.clear();
             for _ in 0..self.rng.usize(1..=depth) {
                 self.operate();
@@ -200,13 +224,14 @@ impl Client {
                         Err(error) => return self.connection_ended(&error, life),
                     }
                 }
-                if life.hangs_up.load(Ordering::SeqCst) {
+                if life.has_enough() {
                     return;
                 }
                 match connection.reply() {
                     Ok(raw) => {
                         self.acknowledged.push(Instant::now());
                         self.understand(&asked, &raw);
+                        life.count_answer();
                     }
                     Err(error) => return self.connection_ended(&error, life),
                 }

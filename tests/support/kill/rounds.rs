@@ -33,6 +33,17 @@ const EVERY_SECOND_MAX: Duration = Duration::from_millis(1_500);
 /// With `everysec` each of so many rounds lasts longer than that.
 const LONG_ROUND_EACH: usize = 8;
 
+/// On a server that is not killed the clients of a round hang up after fewer answers than
+/// this.
+const ANSWERS_MAX: i64 = 2_000;
+
+/// Turns of the server in which it notices that clients have hung up. It needs one or
+/// two, and more only to read what they had sent before.
+const TURNS_TO_NOTICE: usize = 10_000;
+
+/// How many times the rounds of a plan may be done, for everything to be heard.
+const ROUNDS_TO_HEAR: usize = 10;
+
 /// What is done in one directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -43,6 +54,9 @@ pub(crate) struct Plan {
     /// agrees with it.
     pub(crate) kills: bool,
     pub(crate) seed: u64,
+    /// Answers that the clients must have heard. Rounds go on until they have, up to
+    /// [`ROUNDS_TO_HEAR`] times as many as there are to be.
+    pub(crate) heard: &'static [&'static str],
     /// Part of the directory's name.
     pub(crate) name: String,
     pub(crate) ballast_keys: usize,
@@ -111,7 +125,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
     let dir = folder.path.join("data");
     fs::create_dir(&dir).map_err(|error| error.to_string())?;
     let mut lane = Lane::new(plan, dir.clone());
-    let done = lane.prepare().and_then(|()| (0..plan.rounds).try_for_each(|_| lane.round()));
+    let done = lane.prepare().and_then(|()| lane.all_rounds());
     done.map_err(|faults| {
         folder.keep();
         format!(
@@ -124,9 +138,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
     })?;
     lane.summary.journal_files = journal_files(&dir).len();
     lane.summary.journal_bytes = journal_files(&dir).iter().map(|it| size(it)).sum();
-    for (kind, count) in lane.clients.iter().flat_map(|client| &client.heard) {
-        *lane.summary.heard.entry(kind.clone()).or_default() += count;
-    }
+    lane.summary.heard = lane.heard();
     Ok(lane.summary)
 }
 
@@ -201,6 +213,32 @@ impl Lane<'_> {
         self.verify(&[0; CLIENTS])
     }
 
+    /// As many as are to be, and more until everything has been heard.
+    fn all_rounds(&mut self) -> Result<(), String> {
+        (0..self.plan.rounds).try_for_each(|_| self.round())?;
+        loop {
+            let heard = self.heard();
+            let missing: Vec<_> =
+                self.plan.heard.iter().filter(|kind| !heard.contains_key(**kind)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if self.summary.rounds >= self.plan.rounds * ROUNDS_TO_HEAR {
+                return Err(format!("nobody has heard {missing:?}: {heard:?}"));
+            }
+            self.round()?;
+        }
+    }
+
+    /// How often the clients have heard each kind of answer.
+    fn heard(&self) -> BTreeMap<String, usize> {
+        let mut heard = BTreeMap::new();
+        for (kind, count) in self.clients.iter().flat_map(|client| &client.heard) {
+            *heard.entry(kind.clone()).or_default() += count;
+        }
+        heard
+    }
+
     /// One life of the server and the look at what it has left.
     fn round(&mut self) -> Result<(), String> {
         if !self.plan.kills {
@@ -259,24 +297,20 @@ impl Lane<'_> {
     /// The clients go away in the middle of what they do, and the server goes on.
     fn round_without_kill(&mut self) -> Result<(), String> {
         let address = self.server().address();
-        let load_ms = self.rng.u64(10..80);
-        let life = Life::default();
+        let life = Life::of_answers(self.rng.i64(1..ANSWERS_MAX));
         thread::scope(|scope| {
             for client in &mut self.clients {
                 let life = &life;
                 scope.spawn(move || client.load(address, life));
             }
-            thread::sleep(Duration::from_millis(load_ms));
-            life.is_ending.store(true, Ordering::SeqCst);
-            life.hangs_up.store(true, Ordering::SeqCst);
         });
         self.faults_of_clients()?;
         let mut connection = self.connect();
-        let end = Instant::now() + Duration::from_secs(20);
-        while connection.info("clients", "connected_clients").as_deref() != Some("1") {
-            if Instant::now() > end {
-                return Err("the server keeps clients that have gone".to_owned());
-            }
+        // Each request is of a turn of its own.
+        let mut is_alone =
+            || connection.info("clients", "connected_clients").as_deref() == Some("1");
+        if !(0..TURNS_TO_NOTICE).any(|_| is_alone()) {
+            return Err("the server keeps clients that have gone".to_owned());
         }
         if let Some(tamper) = self.plan.tamper
             && self.summary.rounds >= 2
