@@ -14,8 +14,10 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// With so many bytes of replies to others, so does the next one.
 const ANSWERS_BYTES_MAX: usize = 64 << 10;
 
-/// What [`Engine::receive_expected`] has answered: to be sent before the client's output,
-/// and each told of to [`Engine::answered`].
+/// What [`Engine::receive_expected`] has answered.
+///
+/// [`Engine::answered`] has to be told of each before anything else is sent or brought for
+/// that client, and before the engine is asked which clients are to be closed.
 #[derive(Debug, Default)]
 pub struct Answers {
     /// Nothing in it is shared, and nothing counts as sent.
@@ -68,22 +70,23 @@ impl Answers {
         &mut self.out
     }
 
-    /// Everything that has been written behind the last is the reply to this client. Gives
-    /// it back if it is large, or a part of it is shared.
+    /// Everything that has been written behind the last is the reply to this client.
+    /// Answers whether it stays here: not if it is large, or a part of it is shared.
     #[inline]
-    pub(super) fn add(&mut self, key: ClientKey) -> Option<OutBuffer> {
+    pub(super) fn add(&mut self, key: ClientKey) -> bool {
+        debug_assert!(self.list.iter().all(|answer| answer.key != key), "{key} has one already");
         let end = self.out.len();
-        if self.out.has_shared() || end - self.end() > ANSWER_BYTES_MAX {
-            return self.give_back();
+        let stays = !self.out.has_shared() && end - self.end() <= ANSWER_BYTES_MAX;
+        if stays {
+            self.list.push(Answer { key, end });
         }
-        self.list.push(Answer { key, end });
-        None
+        stays
     }
 
-    /// Gives everything back that has been written behind the last.
+    /// Moves everything that has been written behind the last into an empty buffer.
     #[cold]
-    pub(super) fn give_back(&mut self) -> Option<OutBuffer> {
-        Some(self.out.split_off(self.end()))
+    pub(super) fn give_back(&mut self, out: &mut OutBuffer) {
+        self.out.move_tail(self.end(), out);
     }
 
     #[inline]
@@ -124,24 +127,35 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::protocol::{Reply, Version};
 
     #[test]
     fn answers_stand_side_by_side_and_large_ones_are_given_back() {
         let mut answers = Answers::default();
         answers.out().extend_from_slice(b"+OK\r\n");
-        assert!(answers.add(7).is_none());
+        assert!(answers.add(7));
+        let mut given_back = OutBuffer::default();
         answers.out().extend_from_slice(&[b'x'; ANSWER_BYTES_MAX + 1]);
-        let large = answers.add(8).expect("it is large");
-        assert_eq!(large.len(), ANSWER_BYTES_MAX + 1);
+        assert!(!answers.add(8), "it is large");
+        answers.give_back(&mut given_back);
+        assert_eq!(given_back.len(), ANSWER_BYTES_MAX + 1);
+        let value = Bytes::from(vec![b'v'; 10_000]);
+        Reply::over(answers.out(), Version::Resp2).bulk_shared(&value);
+        assert!(!answers.add(8), "it is shared");
+        let mut given_back = OutBuffer::default();
+        answers.give_back(&mut given_back);
+        assert_eq!(given_back.contiguous(), [b"$10000\r\n", &value[..], b"\r\n"].concat());
         answers.out().extend_from_slice(b":1\r\n");
-        assert!(answers.add(9).is_none());
+        assert!(answers.add(9));
         let all: Vec<(ClientKey, &[u8])> = answers.iter().collect();
         assert_eq!(all, [(7, b"+OK\r\n".as_slice()), (9, b":1\r\n")]);
         answers.clear();
         assert!(answers.is_empty() && answers.iter().next().is_none());
         answers.out().extend_from_slice(b"+2\r\n");
-        assert!(answers.add(7).is_none());
+        assert!(answers.add(7));
         assert_eq!(answers.iter().collect::<Vec<_>>(), [(7, b"+2\r\n".as_slice())]);
     }
 
@@ -151,7 +165,7 @@ mod tests {
         let mut count = 0;
         while answers.has_room() {
             answers.out().extend_from_slice(&[b'x'; ANSWER_BYTES_MAX]);
-            assert!(answers.add(count).is_none());
+            assert!(answers.add(count));
             count += 1;
         }
         assert_eq!(count, ANSWERS_BYTES_MAX / ANSWER_BYTES_MAX);

@@ -245,7 +245,7 @@ impl Engine {
         let mut context = self.context(key, session, None, wake, out);
         let outcome = commands::call(&mut context, command, args);
         if context.reply.has_overflowed() {
-            self.close_overflowed(key, session.reply_bytes_max);
+            self.close_overflowed(key);
         }
         outcome
     }
@@ -254,8 +254,10 @@ impl Engine {
     /// nobody wanted it, the client cannot go on: it would take what follows for
     /// what is missing.
     #[cold]
-    pub(super) fn close_overflowed(&mut self, key: ClientKey, bytes_max: usize) {
-        if self.clients[key].reply_mode == ReplyMode::On {
+    pub(super) fn close_overflowed(&mut self, key: ClientKey) {
+        let client = &self.clients[key];
+        if client.reply_mode == ReplyMode::On {
+            let bytes_max = self.clients.output_limit(client).hard_bytes_max();
             self.clients.close_over_limit(key, bytes_max);
         }
     }

@@ -253,8 +253,9 @@ impl Engine {
 
     /// The same for bytes of which [`Engine::expect`] has found out something, which is
     /// not found out again then: it must have been given these very bytes. If they are one
-    /// short request, and nothing else is to be sent to the client, its reply is added to
-    /// `answers`, in which there must be none to this client.
+    /// short request, and nothing else is to be sent to the client, its reply may be added
+    /// to `answers`, in which there must be none to this client; see there what has to be
+    /// done with it.
     pub fn receive_expected(
         &mut self,
         key: ClientKey,

@@ -59,7 +59,14 @@ impl Engine {
             let plain = plain.behind(out.len());
             goes_on = self.run_plain(key, plain, command, args, known, out);
             let is_closing = !goes_on && self.clients[key].is_closing();
-            for_output = if is_closing { answers.give_back() } else { answers.add(key) };
+            for_output = match is_closing || !answers.add(key) {
+                true => self.clients.with_pool(key).map(|(client, pool)| {
+                    let mut out = client.output.take(pool);
+                    answers.give_back(&mut out);
+                    out
+                }),
+                false => None,
+            };
         } else {
             let mut out = client.output.take(pool);
             goes_on = self.run_plain(key, plain, command, args, known, &mut out);
@@ -103,7 +110,7 @@ impl Engine {
         commands::call_brief(&mut context, command, args);
         let has_overflowed = context.reply.has_overflowed();
         if has_overflowed {
-            self.close_overflowed(key, plain.reply_bytes_max);
+            self.close_overflowed(key);
         }
         self.settle();
         if let Some((mark, changes)) = before {

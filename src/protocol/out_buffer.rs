@@ -160,13 +160,15 @@ impl OutBuffer {
         &self.bytes[self.sent..]
     }
 
-    /// Takes what was written after the buffer was `len` bytes long, where a reply ended
-    /// and before which nothing is shared.
-    pub(crate) fn split_off(&mut self, len: usize) -> OutBuffer {
+    /// Moves what was written after the buffer was `len` bytes long, where a reply ended
+    /// and before which nothing is shared, into an empty one.
+    pub(crate) fn move_tail(&mut self, len: usize, into: &mut OutBuffer) {
+        debug_assert!(into.is_empty() && into.sent == 0, "it is not empty");
         let at = self.sent + len;
-        let (bytes, mut shared) = (self.bytes.split_off(at), std::mem::take(&mut self.shared));
-        shared.shift_back(at);
-        OutBuffer { bytes, sent: 0, shared }
+        into.extend_from_slice(&self.bytes[at..]);
+        self.bytes.truncate(at);
+        into.shared = std::mem::take(&mut self.shared);
+        into.shared.shift_back(at);
     }
 
     /// Puts bytes where, at `at`, a reply begins.

@@ -137,35 +137,93 @@ fn sockets_that_are_read_together_are_answered_in_order_and_within_the_buffer() 
     }
 }
 
+fn array(words: &[&str]) -> String {
+    let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
+    format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
+}
+
+fn bulk(value: &str) -> String {
+    format!("${}\r\n{value}\r\n", value.len())
+}
+
+/// Values for so many keys, none of which is like another.
+fn store_values(server: &mut Server, client: &mut TcpStream, lengths: &[usize]) -> Vec<String> {
+    let mut values = Vec::new();
+    for (key, &length) in lengths.iter().enumerate() {
+        let value: String = format!("{key}-").chars().cycle().take(length).collect();
+        client.write_all(array(&["SET", &key.to_string(), &value]).as_bytes()).unwrap();
+        server.turn();
+        assert_eq!(received(client), "+OK\r\n");
+        values.push(value);
+    }
+    values
+}
+
 /// A reply that goes past the output is no worse off when the socket is full.
 #[test]
 fn lone_requests_of_a_client_that_does_not_read_are_answered_when_it_does() {
-    const VALUE_BYTES: usize = 2_000;
+    const ROUNDS_MAX: usize = 1_000_000;
     let mut server = Server::new(&[]);
     let mut clients = connect_all(&mut server, 1);
     let client = &mut clients[0];
-    let value = "v".repeat(VALUE_BYTES);
-    write!(client, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE_BYTES}\r\n{value}\r\n").unwrap();
-    server.turn();
-    assert_eq!(received(client), "+OK\r\n");
-    let mut asked = 0;
+    let values = store_values(&mut server, client, &[1_900, 2_000, 2_100, 2_200, 2_300]);
+    let mut replies_due = String::new();
     // Until the engine has to keep something for it, and then some more.
     let mut more = 5;
-    while more > 0 {
-        client.write_all(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n").unwrap();
-        asked += 1;
+    for key in (0..values.len()).cycle() {
+        client.write_all(array(&["GET", &key.to_string()]).as_bytes()).unwrap();
+        replies_due.push_str(&bulk(&values[key]));
         server.turn();
         more -= usize::from(server.work.engine.unsent_bytes(0) > 0);
+        if more == 0 {
+            break;
+        }
     }
-    let reply = format!("${VALUE_BYTES}\r\n{value}\r\n");
     let mut replies = String::new();
-    while replies.len() < asked * reply.len() {
+    for _ in 0..ROUNDS_MAX {
         replies.push_str(&received(client));
+        if replies.len() >= replies_due.len() {
+            break;
+        }
         if !server.is_idle() || server.work.engine.unsent_bytes(0) > 0 {
             server.turn();
         }
     }
-    assert!(replies == reply.repeat(asked), "{asked} replies");
+    let same = replies.bytes().zip(replies_due.bytes()).take_while(|(a, b)| a == b).count();
+    assert_eq!((replies.len(), same), (replies_due.len(), replies_due.len()));
+}
+
+/// The replies to lone requests stand in one buffer, but for those that are large, and each
+/// client gets its own.
+#[test]
+fn each_of_many_lone_requests_is_answered_with_its_own_reply() {
+    const CLIENTS: usize = READ_TOGETHER + 5;
+    const LARGE: [usize; 2] = [3, 9];
+    let limit = ("client-output-buffer-limit", "normal 4096 0 0");
+    for (options, survivors) in [(&[][..], CLIENTS), (&[limit][..], CLIENTS - LARGE.len())] {
+        let mut server = Server::new(options);
+        let mut clients = connect_all(&mut server, CLIENTS);
+        let length = |index| if LARGE.contains(&index) { 5_000 } else { 300 + index };
+        let lengths: Vec<usize> = (0..CLIENTS).map(length).collect();
+        let values = store_values(&mut server, &mut clients[0], &lengths);
+        let before = server.sent_bytes();
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.write_all(array(&["GET", &index.to_string()]).as_bytes()).unwrap();
+        }
+        let mut sent = 0;
+        for (index, value) in values.iter().enumerate() {
+            let is_cut = survivors < CLIENTS && LARGE.contains(&index);
+            sent += if is_cut { 0 } else { bulk(value).len() as u64 };
+        }
+        while server.sent_bytes() - before < sent || server.work.connections.len() > survivors {
+            server.turn();
+        }
+        assert_eq!(server.sent_bytes() - before, sent);
+        for (index, (client, value)) in clients.iter().zip(&values).enumerate() {
+            let is_cut = survivors < CLIENTS && LARGE.contains(&index);
+            assert_eq!(received(client), if is_cut { String::new() } else { bulk(value) });
+        }
+    }
 }
 
 /// What one client asks for concerns those whose input was read in the same turn.
