@@ -214,7 +214,7 @@ options! {
         "key-write-times" key_write_times: bool = false, YesNo, "", Live,
             "Let each key remember when it was written, for KEY.INFO, at 8 bytes a key.";
         "disable-thp" disable_thp: bool = true, YesNo, "", Immutable,
-            "Keep transparent huge pages out of the program: they make look-ups quicker, and memory larger and single turns long.";
+            "Keep transparent huge pages out of the program, which make look-ups quicker but turns long.";
         "maxmemory" maxmemory: u64 = 0,
             Only { kind: Memory { min: 0, max: u64::MAX }, value: "0", why: NO_EVICTION },
             "bytes", Live,
