@@ -51,6 +51,12 @@ impl Answers {
         })
     }
 
+    /// Whose reply was added last, if there is any.
+    #[inline]
+    pub fn last_client(&self) -> Option<ClientKey> {
+        self.list.last().map(|last| last.key)
+    }
+
     /// Forgets them. Their memory is used again.
     #[inline]
     pub fn clear(&mut self) {
@@ -152,7 +158,9 @@ mod tests {
         assert!(answers.add(9));
         let all: Vec<(ClientKey, &[u8])> = answers.iter().collect();
         assert_eq!(all, [(7, b"+OK\r\n".as_slice()), (9, b":1\r\n")]);
+        assert_eq!(answers.last_client(), Some(9));
         answers.clear();
+        assert_eq!(answers.last_client(), None);
         assert!(answers.is_empty() && answers.iter().next().is_none());
         answers.out().extend_from_slice(b"+2\r\n");
         assert!(answers.add(7));

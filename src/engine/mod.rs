@@ -44,6 +44,7 @@ use journal::Journal;
 pub use journal::{Groups, JournalProgress};
 pub use replay::ReplayError;
 use replay::Replayer;
+pub use requests::WantedInput;
 pub use snapshot::SnapshotKind;
 use snapshot::Walk;
 
@@ -351,22 +352,26 @@ impl Engine {
         expected.prefetch_entry(&self.keyspace);
     }
 
-    /// Whether a large argument of the client is being assembled: its input is better
-    /// read by [`Engine::read_into`] than into a buffer.
+    /// Whether the client's socket should be read, and how: not while earlier requests
+    /// of it wait to be run, nor while it does not read its replies.
     #[inline]
-    pub fn is_assembling(&self, key: ClientKey) -> bool {
-        self.clients.get(key).is_some_and(|client| client.unread.is_some())
+    pub fn wanted_input(&self, key: ClientKey) -> WantedInput {
+        match self.clients.get(key) {
+            Some(client)
+                if !client.is_closing()
+                    && !client.backlog_listed
+                    && client.parked.is_none()
+                    && client.output.len() < self.config.output_pause_bytes =>
+            {
+                if client.unread.is_some() { WantedInput::InPlace } else { WantedInput::Any }
+            }
+            Some(_) | None => WantedInput::None,
+        }
     }
 
-    /// Whether the client's socket should be read: not while earlier requests
-    /// of it wait to be run, nor while it does not read its replies.
+    /// Whether the client's socket should be read at all, see [`Engine::wanted_input`].
     pub fn wants_input(&self, key: ClientKey) -> bool {
-        self.clients.get(key).is_some_and(|client| {
-            !client.is_closing()
-                && !client.backlog_listed
-                && client.parked.is_none()
-                && client.output.len() < self.config.output_pause_bytes
-        })
+        self.wanted_input(key) != WantedInput::None
     }
 
     /// Clients for whom [`Engine::wants_input`] has become true again since

@@ -22,16 +22,16 @@ impl Engine {
     pub fn take_snapshot_request(&mut self) -> Option<SnapshotKind> {
         self.request_rewrite_if_grown();
         self.request_wanted_rewrite();
-        let unix_s = self.now.unix_s();
-        let persistence = &mut self.server.persistence;
-        if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
-            return None;
-        }
+        let persistence = &self.server.persistence;
         let kind = match () {
             () if persistence.rewrite.is_requested => SnapshotKind::Rewrite,
             () if persistence.save.is_requested => SnapshotKind::Save,
             () => return None,
         };
+        if persistence.rewrite.since_s.is_some() || persistence.save.since_s.is_some() {
+            return None;
+        }
+        let unix_s = self.now.unix_s();
         let runs = self.runs(kind);
         runs.is_requested = false;
         runs.since_s = Some(unix_s);
@@ -79,12 +79,12 @@ impl Engine {
     /// may have lost something can be relied on only as far as it was synced before.
     fn request_wanted_rewrite(&mut self) {
         let persistence = &mut self.server.persistence;
+        if !persistence.awaits_rewrite() || persistence.rewrite.is_active() {
+            return;
+        }
         let is_awaited = persistence.is_unfounded || persistence.fault.is_some();
         let pause_max_s = if is_awaited { AWAITED_PAUSE_MAX_S } else { PAUSE_MAX_S };
-        if persistence.awaits_rewrite()
-            && !persistence.rewrite.is_active()
-            && self.now.unix_s() >= persistence.rewrite.retry_s(pause_max_s)
-        {
+        if self.now.unix_s() >= persistence.rewrite.retry_s(pause_max_s) {
             persistence.rewrite.is_requested = true;
         }
     }

@@ -33,6 +33,18 @@ pub(super) enum Serving {
     No,
 }
 
+/// How the input of a client is wanted, see [`Engine::wanted_input`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedInput {
+    /// Not now: the socket keeps it.
+    None,
+    /// Read into whatever buffer.
+    Any,
+    /// A request has begun that may be large: read by [`Engine::read_into`], so that it is
+    /// copied once.
+    InPlace,
+}
+
 impl Engine {
     /// Runs requests straight from the reader's buffer; what is incomplete or
     /// over the client's share is copied and kept.

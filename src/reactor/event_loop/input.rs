@@ -2,7 +2,7 @@
 
 use super::EventLoop;
 use crate::clock::Now;
-use crate::engine::{ClientKey, Expected};
+use crate::engine::{ClientKey, Expected, WantedInput};
 use crate::reactor::connection::Read;
 
 /// How many sockets are read before the first request that they have brought is run:
@@ -30,12 +30,13 @@ impl EventLoop {
         if !connection.is_readable() {
             return;
         }
-        if !self.engine.wants_input(key) {
+        let wanted = self.engine.wanted_input(key);
+        if wanted == WantedInput::None {
             self.leave_unread(key);
             return;
         }
         let buffer = &mut self.buffer[self.buffered..][..self.read_bytes];
-        let (result, count) = if self.engine.is_assembling(key) {
+        let (result, count) = if wanted == WantedInput::InPlace {
             let mut result = Ok(Read::Nothing);
             let count = self.engine.read_into(key, buffer, |room, behind| {
                 result = connection.read_into(room, behind);
@@ -93,7 +94,10 @@ impl EventLoop {
             let (key, bytes) = (*key, &self.buffer[*start..*end]);
             let answers = &mut self.answers;
             self.engine.receive_expected(key, bytes, expected.as_ref(), answers, now);
-            self.answer_some(key);
+            // Those answers are sent below.
+            if self.answers.last_client() != Some(key) {
+                self.answer_some(key);
+            }
             self.queue(key);
         }
         self.send_answers();
