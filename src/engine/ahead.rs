@@ -4,7 +4,7 @@
 use super::Engine;
 use crate::clients::ClientKey;
 use crate::commands::{Command, TABLE};
-use crate::keyspace::{Keyspace, KnownHash};
+use crate::keyspace::KnownHash;
 use crate::protocol::{Args, RequestBuffer, Span, cut_lone};
 
 /// How many requests of a client are cut, and the memory that they need fetched,
@@ -55,10 +55,6 @@ impl Expected {
     #[inline]
     pub(super) fn known_hash<'a>(&self, args: Args<'a>) -> Option<KnownHash<'a>> {
         Some(KnownHash { key: first_key(self.command, args)?, hash: self.hash })
-    }
-
-    pub(super) fn prefetch_entry(&self, keyspace: &Keyspace) {
-        keyspace.prefetch_entry(self.db, self.hash);
     }
 }
 
@@ -128,8 +124,27 @@ impl Engine {
         let len = cut_lone(bytes, &self.limits_of(client), &mut spans)?;
         let args = Args::from_parts(bytes, &spans[..len]);
         let command = find_command(args)?;
-        let hash = self.prefetch_key(db, Some(command), args)?;
+        let hash = self.keyspace.hash(db, brief_key(command, args)?);
         Some(Expected { input_bytes: bytes.len(), db, hash, command, spans, len })
+    }
+
+    /// Hints to the processor that these requests will be brought next: what they will look
+    /// at is fetched from memory side by side. A few dozen are as much as its caches can
+    /// remember until they run.
+    ///
+    /// The hints are given all together, and not each as its request is read. A hint waits
+    /// until the processor has translated its address, for which a random key of a million
+    /// needs several reads of its own, and a system call waits for whatever is before it:
+    /// between reads of sockets the translations would follow each other, while here they
+    /// overlap.
+    #[inline]
+    pub fn prefetch_expected<'a>(&self, all: impl Iterator<Item = &'a Expected> + Clone) {
+        for expected in all.clone() {
+            self.keyspace.prefetch(expected.db, expected.hash);
+        }
+        for expected in all {
+            self.keyspace.prefetch_entry(expected.db, expected.hash);
+        }
     }
 
     #[inline(always)]
@@ -139,8 +154,9 @@ impl Engine {
         command: Option<&'static Command>,
         args: Args<'_>,
     ) -> Option<u64> {
-        let name = first_key(command?, args).filter(|name| name.len() <= AHEAD_KEY_BYTES_MAX)?;
-        Some(self.keyspace.prefetch(db, name))
+        let hash = self.keyspace.hash(db, brief_key(command?, args)?);
+        self.keyspace.prefetch(db, hash);
+        Some(hash)
     }
 }
 
@@ -149,6 +165,12 @@ impl Engine {
 #[inline]
 fn find_command(args: Args<'_>) -> Option<&'static Command> {
     if args.is_empty() { None } else { TABLE.resolve(args).ok() }
+}
+
+/// The first key, if it is worth hashing ahead.
+#[inline]
+fn brief_key<'a>(command: &Command, args: Args<'a>) -> Option<&'a [u8]> {
+    first_key(command, args).filter(|key| key.len() <= AHEAD_KEY_BYTES_MAX)
 }
 
 /// The first key that a command has among its arguments.

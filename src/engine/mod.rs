@@ -338,18 +338,11 @@ impl Engine {
         self.clients.prefetch(key);
     }
 
-    /// These bytes of a client will be brought by [`Engine::receive_expected`] soon. If they
-    /// are one short request, hints to the processor that its key will be looked up, and
-    /// returns what has been found out of it.
+    /// What can be found out of these bytes of a client, which will be brought by
+    /// [`Engine::receive_expected`], if they are one short request.
     #[inline]
     pub fn expect(&self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         if bytes.len() > EXPECTED_BYTES_MAX { None } else { self.find_expected(key, bytes) }
-    }
-
-    /// The second hint of the key, to be given when the first has had some time.
-    #[inline]
-    pub fn expect_key(&self, expected: &Expected) {
-        expected.prefetch_entry(&self.keyspace);
     }
 
     /// Whether the client's socket should be read, and how: not while earlier requests

@@ -194,18 +194,20 @@ impl Keyspace {
         Db::new(self, index)
     }
 
-    /// Hints to the processor that a key is about to be looked up. Returns its hash,
-    /// which is the same in all databases.
+    /// The hash of a key, which is the same in all databases.
     #[inline]
-    pub(crate) fn prefetch(&self, db: usize, key: &[u8]) -> u64 {
-        let table = &self.databases[db].table;
-        let hash = table.hash(key);
-        table.prefetch(hash);
-        hash
+    pub(crate) fn hash(&self, db: usize, key: &[u8]) -> u64 {
+        self.databases[db].table.hash(key)
     }
 
-    /// The next step, with a key's hash: to be taken when the first lines have had some
-    /// time to arrive, since it reads them.
+    /// Hints to the processor that a key of this hash is about to be looked up.
+    #[inline]
+    pub(crate) fn prefetch(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch(hash);
+    }
+
+    /// The next step: to be taken when the first line has had some time to arrive, since it
+    /// reads that.
     #[inline]
     pub(crate) fn prefetch_entry(&self, db: usize, hash: u64) {
         self.databases[db].table.prefetch_entry(hash);
