@@ -164,6 +164,71 @@ fn room_is_zeros_that_are_appended_over() {
     assert_eq!(fs::read(&path).expect("it is there"), b"onetend");
 }
 
+/// Appends pieces of all lengths, small and large writes in turn, and answers what the file
+/// has to hold.
+fn append_some(file: &mut SystemFile) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut wanted = Vec::new();
+    for round in 0..60 {
+        let pieces: Vec<Vec<u8>> = (0..rng.usize(1..40))
+            .map(|_| vec![rng.u8(..); rng.usize(..if round % 3 == 0 { 200 } else { 20_000 })])
+            .collect();
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|it| IoSlice::new(it)).collect();
+        let mut left = &mut slices[..];
+        while left.iter().any(|piece| !piece.is_empty()) {
+            let taken = file.append_vectored(left).expect("the disk is sound");
+            IoSlice::advance_slices(&mut left, taken);
+        }
+        wanted.extend(pieces.concat());
+        if round % 7 == 0 {
+            file.sync_data().expect("the disk is sound");
+        }
+    }
+    wanted
+}
+
+#[test]
+fn a_file_holds_what_was_appended_whether_it_stays_in_the_page_cache_or_not() {
+    let directory = Directory::new("uncached");
+    let path = directory.0.join("a");
+    let mut file = SystemDisk.create(&path).expect("the disk is sound");
+    let wanted = append_some(&mut file);
+    assert!(fs::read(&path).expect("it is there") == wanted);
+
+    // A file in memory cannot do without the cache.
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let memory = rustix::fs::memfd_create("tollgate-test", flags).expect("there is memory");
+    let mut file = SystemFile::new(memory.into()).expect("it is open");
+    let wanted = append_some(&mut file);
+    assert!(!file.takes_uncached);
+    assert!(read_all(&file, wanted.len()).expect("it is open") == wanted);
+}
+
+#[test]
+fn only_whole_pages_of_large_writes_leave_the_page_cache() {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let memory = rustix::fs::memfd_create("tollgate-test", flags).expect("there is memory");
+    let mut file = SystemFile::new(memory.into()).expect("it is open");
+    let page = rustix::param::page_size();
+    assert_eq!(file.uncached(UNCACHED_BYTES_MIN - 1), 0);
+    let len = 2 * UNCACHED_BYTES_MIN + 1;
+    assert_eq!(file.uncached(len), len - len % page);
+    append_all(&mut file, b"abc").expect("the disk is sound");
+    assert_eq!(file.uncached(len), len - (len + 3) % page);
+    file.takes_uncached = false;
+    assert_eq!(file.uncached(len), 0);
+}
+
+#[test]
+fn the_first_bytes_of_pieces() {
+    let pieces = [b"ab".as_slice(), b"", b"cde", b"f"].map(IoSlice::new);
+    for bytes in 0..=6 {
+        let first = first(&pieces, bytes);
+        let bytes_of = first.iter().flat_map(|piece| piece.to_vec());
+        assert_eq!(bytes_of.collect::<Vec<u8>>(), b"abcdef"[..bytes]);
+    }
+}
+
 #[test]
 fn a_journal_is_written_rewritten_loaded_and_mended() {
     let directory = Directory::new("journal");
