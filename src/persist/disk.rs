@@ -172,18 +172,22 @@ pub struct SystemFile {
     len: u64,
     /// As far as is known, the file system takes [`UNCACHED`].
     takes_uncached: bool,
+    /// The page on which the next write begins may be on its way out of the cache, for the
+    /// file has been cut or is somebody else's work. One write in the usual way makes it
+    /// stay. (The first versions of Linux with [`UNCACHED`] could lose another.)
+    may_be_leaving: bool,
 }
 
 impl SystemFile {
     fn new(file: File) -> io::Result<SystemFile> {
         let len = file.metadata()?.len();
-        Ok(SystemFile { file, end: len, len, takes_uncached: true })
+        Ok(SystemFile { file, end: len, len, takes_uncached: true, may_be_leaving: len > 0 })
     }
 
     /// How many of `bytes` that are appended now need not stay in the page cache: up to the
     /// end of the last page that they fill.
     fn uncached(&self, bytes: usize) -> usize {
-        if bytes < UNCACHED_BYTES_MIN || !self.takes_uncached {
+        if bytes < UNCACHED_BYTES_MIN || !self.takes_uncached || self.may_be_leaving {
             return 0;
         }
         let behind_page = (self.end + bytes as u64) % rustix::param::page_size() as u64;
@@ -196,6 +200,7 @@ impl SystemFile {
                 Ok(taken) => {
                     self.end += taken as u64;
                     self.len = self.len.max(self.end);
+                    self.may_be_leaving = false;
                     return Ok(taken);
                 }
                 Err(Errno::INTR) => {}
@@ -362,6 +367,7 @@ impl DiskFile for SystemFile {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.file.set_len(len)?;
         (self.end, self.len) = (len, len);
+        self.may_be_leaving = true;
         Ok(())
     }
 

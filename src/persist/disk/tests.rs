@@ -215,6 +215,10 @@ fn only_whole_pages_of_large_writes_leave_the_page_cache() {
     assert_eq!(file.uncached(len), len - len % page);
     append_all(&mut file, b"abc").expect("the disk is sound");
     assert_eq!(file.uncached(len), len - (len + 3) % page);
+    file.truncate(2).expect("the disk is sound");
+    assert_eq!(file.uncached(len), 0);
+    append_all(&mut file, b"c").expect("the disk is sound");
+    assert_eq!(file.uncached(len), len - (len + 3) % page);
     file.takes_uncached = false;
     assert_eq!(file.uncached(len), 0);
 }
