@@ -158,6 +158,27 @@ fn strangers_may_send_little() {
 }
 
 #[test]
+fn a_browser_is_closed_before_it_can_send_commands() {
+    for head in [
+        &b"POST / HTTP/1.1\r\n"[..],
+        b"GET / HTTP/1.1\r\nhost: localhost:6379\r\n",
+        b"*1\r\n$4\r\nPost\r\n",
+        b"MULTI\r\nHOST: localhost\r\n",
+    ] {
+        let mut sim = Sim::new();
+        sim.send_raw(1, &[head, b"\r\nSET a 1\r\n"].concat());
+        assert!(sim.is_closed(1), "{}", head.escape_ascii());
+        assert!(!sim.take_replies(1).contains("unknown command"), "{}", head.escape_ascii());
+        assert_eq!(sim.cli(2, "GET a"), "(nil)");
+    }
+    // The words are nothing special behind the first one.
+    let mut sim = Sim::new();
+    assert_eq!(sim.cli(1, "ECHO host:"), "\"host:\"");
+    assert!(sim.cli(1, "posts host:").contains("unknown command"));
+    assert!(!sim.is_closed(1));
+}
+
+#[test]
 fn select_and_quit() {
     play(
         "select",

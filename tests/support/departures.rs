@@ -288,7 +288,8 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
         "(Protocol)",
         "A NUL byte in a line is a byte like any other, a line that is too long is \
       refused even if it arrives all at once, a request has at most `multibulk-max-args` arguments, \
-      and one of 4 GiB or more is refused.",
+      and one of 4 GiB or more is refused. Before `POST` or `Host:` closes a connection, it may be \
+      sent the replies to what came before.",
     ),
     (
         "(Patterns)",
