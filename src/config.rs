@@ -205,6 +205,13 @@ mod tests {
                 ),
             ),
             (
+                "appendfsync|sometimes",
+                failed(
+                    "appendfsync",
+                    "argument(s) must be one of the following: everysec, always, no",
+                ),
+            ),
+            (
                 "maxmemory-policy|foo",
                 failed(
                     "maxmemory-policy",
