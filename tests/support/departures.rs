@@ -214,6 +214,11 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),
     ("CONFIG SET", "`port`, `bind` and `save` are fixed at the start."),
     (
+        "COMMAND",
+        "Commands are described in tollgate's own words, without the notes and histories of Redis. \
+         Where there is a JITTER or another option of tollgate's own, it is there too.",
+    ),
+    (
         "DEBUG",
         "There are OBJECT and SLEEP only; SLEEP ends at `max-wait-ms`, and OBJECT shows the \
       address 0x0.",
