@@ -273,7 +273,7 @@ options! {
         "load" load: String = String::new(), Text { words: false }, "", Immutable,
             "Snapshot or journal file of tollgate or Redis to begin with, empty for none.";
         "save" save: String = String::new(),
-            Only { kind: Text { words: true }, value: "", why: NO_SAVE_POINTS }, "", Immutable,
+            Only { kind: Text { words: true }, value: "", why: NO_SAVE_POINTS }, "", Live,
             "Accepted for redis.conf, while snapshots are only written on demand.";
     }
     "Process" {

@@ -212,7 +212,7 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
          are synced for it.",
     ),
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),
-    ("CONFIG SET", "`port`, `bind` and `save` are fixed at the start."),
+    ("CONFIG SET", "`port` and `bind` are fixed at the start, and `save` takes an empty text only."),
     (
         "COMMAND",
         "Commands are described in tollgate's own words, without the notes and histories of Redis. \
