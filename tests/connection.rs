@@ -178,6 +178,28 @@ fn a_browser_is_closed_before_it_can_send_commands() {
     assert!(!sim.is_closed(1));
 }
 
+/// What Redis 7.0.15 sends.
+#[test]
+fn whoever_wants_no_reply_is_sent_none_whatever_it_asks() {
+    for (sent, replies) in [
+        ("CLIENT REPLY SKIP|PING|ECHO a", "\"a\""),
+        ("CLIENT REPLY SKIP|RESET|ECHO a", "\"a\""),
+        ("CLIENT REPLY OFF|RESET|ECHO a", "RESET\n\"a\""),
+        ("CLIENT REPLY OFF|PING|CLIENT REPLY SKIP|PING", ""),
+        ("CLIENT REPLY OFF|ECHO \"a", ""),
+        ("CLIENT REPLY SKIP|ECHO \"a", ""),
+        (
+            "CLIENT REPLY SKIP|PING|ECHO \"a",
+            "(error) ERR Protocol error: unbalanced quotes in request",
+        ),
+    ] {
+        let mut sim = Sim::new();
+        sim.send_raw(1, (sent.replace('|', "\r\n") + "\r\n").as_bytes());
+        assert_eq!(sim.take_replies(1), replies, "{sent}");
+        assert_eq!(sim.is_closed(1), sent.contains('"'), "{sent}");
+    }
+}
+
 #[test]
 fn select_and_quit() {
     play(
