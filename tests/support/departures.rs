@@ -212,11 +212,15 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
          are synced for it.",
     ),
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),
-    ("CONFIG SET", "`port` and `bind` are fixed at the start, and `save` takes an empty text only."),
+    (
+        "CONFIG SET",
+        "`port` and `bind` are fixed at the start, and `save` takes an empty text only.",
+    ),
     (
         "COMMAND",
-        "Commands are described in tollgate's own words, without the notes and histories of Redis. \
-         Where there is a JITTER or another option of tollgate's own, it is there too.",
+        "Commands are described in tollgate's own words, without the notes and histories of Redis, \
+         and in tollgate's own order. Where there is a JITTER or another option of tollgate's own, \
+         it is there too.",
     ),
     (
         "DEBUG",
