@@ -267,7 +267,11 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
         "A timeout so long that the time of its end is no 64-bit number is an error, \
       where Redis 7.0 overflows.",
     ),
-    ("CLIENT REPLY", "SKIP skips a reply; in Redis 7.0 an empty line that follows uses it up."),
+    (
+        "CLIENT REPLY",
+        "SKIP skips a reply; in Redis 7.0 an empty line that follows uses it up. OFF inside EXEC \
+         leaves out EXEC's reply, of which Redis 7.0 sends what came before.",
+    ),
     ("SHUTDOWN ABORT", "It answers that no shutdown is in progress: none can be taken back."),
     ("CLIENT KILL", "There is the filter MAXAGE of Redis 7.4."),
     (
