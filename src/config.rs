@@ -205,6 +205,13 @@ mod tests {
                 ),
             ),
             (
+                "appendfsync|sometimes",
+                failed(
+                    "appendfsync",
+                    "argument(s) must be one of the following: everysec, always, no",
+                ),
+            ),
+            (
                 "maxmemory-policy|foo",
                 failed(
                     "maxmemory-policy",
@@ -229,7 +236,8 @@ mod tests {
         assert_eq!((config.timeout, config.loglevel, config.hz), (5, LogLevel::Debug, 1));
         set_live(&mut config, "timeout|6|maxclients|abc").unwrap_err();
         assert_eq!(config.timeout, 5);
-        set_live(&mut config, "maxmemory|0|maxmemory-policy|NoEviction").unwrap();
+        set_live(&mut config, "maxmemory|0|maxmemory-policy|NoEviction|save|").unwrap();
+        assert!(set_live(&mut config, "save|900 1").unwrap_err().contains("SAVE and BGSAVE only"));
         assert!(set_live(&mut config, "maxmemory|1gb").unwrap_err().contains("evicted"));
     }
 

@@ -169,14 +169,15 @@ impl Builder {
         self
     }
 
-    /// Starts the server. When this returns, clients can connect.
+    /// Starts the server. When this returns, clients can connect; while a journal or a
+    /// snapshot is being loaded, they are answered `-LOADING`.
     ///
     /// The limit on open files stays as it is, and `maxclients` is lowered to
     /// what it permits.
     ///
     /// # Errors
-    /// An option was refused, an address cannot be listened on, or the system
-    /// lacks files or threads.
+    /// An option was refused, the journal or a file to be loaded cannot be opened, an
+    /// address cannot be listened on, or the system lacks files or threads.
     pub fn start(self) -> Result<Handle, StartError> {
         if let Some(error) = self.error {
             return Err(StartError::Option(error));
@@ -232,7 +233,8 @@ impl Handle {
     /// most ten seconds.
     ///
     /// # Errors
-    /// The server had failed before.
+    /// The server had failed before, by files that could not be loaded for example, or
+    /// the last of its journal cannot be made durable.
     pub fn shutdown(mut self) -> Result<(), ServerError> {
         self.stop_and_join()
     }

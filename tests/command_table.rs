@@ -12,11 +12,12 @@ use support::{redis_server, tollgate};
 
 /// Commands of Redis 7.0 that tollgate has, so that a table that lost one is
 /// not a table that agrees.
-const EXPECTED: &str = "append auth client command config copy dbsize debug decr decrby del \
-    discard echo exec exists expire expireat expiretime flushall flushdb get getdel getex \
-    getrange getset hello incr incrby incrbyfloat info keys latency memory mget monitor move mset \
-    msetnx multi object persist pexpire pexpireat pexpiretime ping psetex psubscribe pttl publish \
-    pubsub punsubscribe quit randomkey rename renamenx reset role scan select set setex setnx \
+const EXPECTED: &str = "acl append auth bgrewriteaof bgsave client command config copy dbsize \
+    debug decr decrby del discard echo exec exists expire expireat expiretime flushall flushdb get \
+    getdel getex getrange getset hello incr incrby incrbyfloat info keys lastsave latency memory \
+    mget monitor move mset msetnx multi object persist pexpire pexpireat pexpiretime ping psetex \
+    psubscribe pttl publish pubsub punsubscribe quit randomkey rename renamenx reset role save \
+    scan select set setex setnx \
     setrange shutdown slowlog strlen subscribe substr swapdb time touch ttl type unlink \
     unsubscribe unwatch wait watch";
 
@@ -77,7 +78,7 @@ fn table(connection: &mut TcpTarget) -> BTreeMap<String, Description> {
 }
 
 fn add_info(info: &Reply, table: &mut BTreeMap<String, Description>) {
-    let Some([name, arity, flags, first, last, step, categories, _, key_specs, subcommands]) =
+    let Some([name, arity, flags, first, last, step, categories, tips, key_specs, subcommands]) =
         info.elements()
     else {
         panic!("COMMAND has ten fields, not {}", resp::format_cli(info));
@@ -91,6 +92,7 @@ fn add_info(info: &Reply, table: &mut BTreeMap<String, Description>) {
         ("last key", shown(last)),
         ("step", shown(step)),
         ("categories", format!("{:?}", words(categories))),
+        ("tips", format!("{:?}", words(tips))),
         ("key specs", key_specs_text(key_specs)),
     ]);
     table.insert(text(name).to_ascii_lowercase(), description);
@@ -245,7 +247,7 @@ mod tests {
         for name in EXPECTED.split_ascii_whitespace().chain(["config|get", "client|no-evict"]) {
             let description = table.get(name).unwrap_or_else(|| panic!("redis has no {name}"));
             let fields = description.keys().filter(|field| **field != TOKENS).count();
-            assert_eq!(fields, 8, "{name}: {description:?}");
+            assert_eq!(fields, 9, "{name}: {description:?}");
         }
         assert!(table["set"][TOKENS].contains("EXAT GET"), "{}", table["set"][TOKENS]);
         assert_eq!(table["get"]["flags"], "{\"fast\", \"readonly\"}");

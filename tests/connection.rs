@@ -158,6 +158,49 @@ fn strangers_may_send_little() {
 }
 
 #[test]
+fn a_browser_is_closed_before_it_can_send_commands() {
+    for head in [
+        &b"POST / HTTP/1.1\r\n"[..],
+        b"GET / HTTP/1.1\r\nhost: localhost:6379\r\n",
+        b"*1\r\n$4\r\nPost\r\n",
+        b"MULTI\r\nHOST: localhost\r\n",
+    ] {
+        let mut sim = Sim::new();
+        sim.send_raw(1, &[head, b"\r\nSET a 1\r\n"].concat());
+        assert!(sim.is_closed(1), "{}", head.escape_ascii());
+        assert!(!sim.take_replies(1).contains("unknown command"), "{}", head.escape_ascii());
+        assert_eq!(sim.cli(2, "GET a"), "(nil)");
+    }
+    // The words are nothing special behind the first one.
+    let mut sim = Sim::new();
+    assert_eq!(sim.cli(1, "ECHO host:"), "\"host:\"");
+    assert!(sim.cli(1, "posts host:").contains("unknown command"));
+    assert!(!sim.is_closed(1));
+}
+
+/// What Redis 7.0.15 sends.
+#[test]
+fn whoever_wants_no_reply_is_sent_none_whatever_it_asks() {
+    for (sent, replies) in [
+        ("CLIENT REPLY SKIP|PING|ECHO a", "\"a\""),
+        ("CLIENT REPLY SKIP|RESET|ECHO a", "\"a\""),
+        ("CLIENT REPLY OFF|RESET|ECHO a", "RESET\n\"a\""),
+        ("CLIENT REPLY OFF|PING|CLIENT REPLY SKIP|PING", ""),
+        ("CLIENT REPLY OFF|ECHO \"a", ""),
+        ("CLIENT REPLY SKIP|ECHO \"a", ""),
+        (
+            "CLIENT REPLY SKIP|PING|ECHO \"a",
+            "(error) ERR Protocol error: unbalanced quotes in request",
+        ),
+    ] {
+        let mut sim = Sim::new();
+        sim.send_raw(1, (sent.replace('|', "\r\n") + "\r\n").as_bytes());
+        assert_eq!(sim.take_replies(1), replies, "{sent}");
+        assert_eq!(sim.is_closed(1), sent.contains('"'), "{sent}");
+    }
+}
+
+#[test]
 fn select_and_quit() {
     play(
         "select",

@@ -70,6 +70,15 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
             "option 'aof-use-rdb-preamble': 'yes' is refused: all files are of RESP commands \
              (allowed: only no)",
         ),
+        (
+            &["--appenddirname", "../x"],
+            "option 'appenddirname': '../x' is refused: it can't be a path, just a name \
+             (allowed: a name without '/')",
+        ),
+        (
+            &["--dbfilename", ""],
+            "option 'dbfilename': '' is refused: it can't be empty (allowed: a name without '/')",
+        ),
         (&["--prot", "1"], "unknown option 'prot'; did you mean 'port'?"),
         (&["--replicaof", "x", "1"], "unknown option 'replicaof'; --help lists all options"),
         (&["--timeout"], "option 'timeout' needs a value (allowed: an integer from 0)"),

@@ -16,7 +16,7 @@ use std::fs;
 
 use support::compare::Treatment;
 use support::departures::{BY_DESIGN, DEPARTURES, TABLE_DEPARTURES};
-use support::sim::play;
+use support::sim::{Sim, play};
 use tollgate::commands::{Command, Group, TABLE};
 use tollgate::config::{Change, OPTIONS};
 
@@ -139,6 +139,25 @@ fn replaced(markdown: &str, name: &str, text: &str) -> String {
         .split_once("<!-- end -->")
         .unwrap_or_else(|| panic!("README.md does not end the section {name}"));
     format!("{before}{start}\n{text}\n<!-- end -->{after}")
+}
+
+/// Nobody knows these from Redis. Of the times of the stages, and of averages and their
+/// maximums, one stands for all.
+#[test]
+fn every_figure_of_our_own_sections_of_info_is_explained() {
+    let (readme, mut sim) = (readme(), Sim::new());
+    for section in ["loop", "tollgate"] {
+        let reply = sim.ask(1, &[b"INFO", section.as_bytes()]);
+        let text = String::from_utf8_lossy(reply.text().expect("INFO is text")).into_owned();
+        let fields: Vec<&str> =
+            text.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
+        assert!(fields.len() > 5, "{text}");
+        for field in fields.into_iter().filter(|field| !field.starts_with("stage_")) {
+            let name = field.strip_suffix("_per_turn_max").map(|name| format!("{name}_per_turn"));
+            let name = name.as_deref().unwrap_or(field);
+            assert!(readme.contains(&format!("`{name}`")), "INFO {section} has {field}");
+        }
+    }
 }
 
 #[test]

@@ -479,6 +479,20 @@ fn a_taken_port_is_told_in_one_line() {
 }
 
 #[test]
+fn clients_are_told_the_whole_path_of_the_directory() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let reply = format!("*2\r\n$3\r\ndir\r\n${}\r\n{dir}\r\n", dir.len());
+    // Tests run in the directory of the package.
+    let embedded = start(builder().option("dir", "tests"));
+    let program = Program::start(&["--dir", "tests"]);
+    for addr in [embedded.addr(), program.addr] {
+        let mut client = Client::connect(addr);
+        client.send("CONFIG GET dir\r\n");
+        client.expect(&reply);
+    }
+}
+
+#[test]
 fn a_value_of_64_mb_reaches_a_slow_reader_whole_and_others_are_served_meanwhile() {
     const LEN: usize = 64 << 20;
     let server = start(builder());

@@ -109,6 +109,7 @@ impl Options {
                 .help(help)
         };
         let matches = Command::new("handover")
+            .bin_name("cargo bench --bench handover --")
             .about("Measures how a lock is handed over and a counter taken from, beside Redis.")
             .after_help(
                 "Redis is measured where redis-server is installed, redis-py where the variable \

@@ -74,6 +74,7 @@ impl Options {
                 .help(help)
         };
         let matches = Command::new("turns")
+            .bin_name("cargo bench --bench turns --")
             .about("Measures memory and stalls, beside Redis.")
             .after_help(
                 "Scenarios: memory (bytes for a key), growth (to many keys, and FLUSHALL of them), \

@@ -19,6 +19,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn from_args() -> Result<Server> {
         let (address, own) = match std::env::args().nth(1) {
+            Some(option) if option.starts_with('-') => {
+                println!("[HOST:PORT]  a server to use; without it, one is started here");
+                std::process::exit(i32::from(option != "--help"));
+            }
             Some(address) => (address, None),
             None => {
                 let server = tollgate::Server::builder().port(0).start()?;

@@ -135,7 +135,7 @@ pub(crate) enum Parked {
         /// When it is run again as timed out, on the monotonic axis.
         deadline: Duration,
     },
-    /// CLIENT PAUSE holds its command back.
+    /// CLIENT PAUSE holds its command back, or a journal that has to catch up first.
     Paused {
         /// Its place among those held back.
         arrival: u64,

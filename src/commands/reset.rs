@@ -38,7 +38,10 @@ fn reset(context: &mut Context<'_>, _: Args<'_>) -> Ran {
     client.select(0);
     client.version = Version::Resp2;
     client.authenticated = context.config.requirepass.is_empty();
-    client.reply_mode = ReplyMode::On;
+    // The reply that CLIENT REPLY SKIP has asked not to be sent is this one.
+    if client.reply_mode != ReplyMode::SkipThis {
+        client.reply_mode = ReplyMode::On;
+    }
     client.no_touch = false;
     if let Some(details) = client.details.as_deref_mut() {
         // The library stays the same whatever the connection is used for, and

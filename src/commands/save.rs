@@ -51,6 +51,7 @@ pub(super) static LASTSAVE: Spec = Spec {
     flags: LOADING | STALE | FAST,
     acl: &["admin", "fast", "dangerous"],
     group: Group::Server,
+    tips: &["nondeterministic_output"],
     summary: "Tells when the last snapshot was complete, in Unix seconds; at first, of the start.",
     syntax: "",
     example: "

@@ -249,6 +249,35 @@ impl Describe for Text {
     }
 }
 
+/// The name of a file or directory in `dir`: a path would lead out of the directory
+/// whose lock and whose sync are to count for it.
+pub(super) struct FileName;
+
+impl Kind<String> for FileName {
+    fn parse(&self, value: &str, _current: &String) -> Result<String, ValueError> {
+        match value {
+            "" => Err(ValueError::Text("it can't be empty")),
+            "." | ".." => Err(ValueError::Text("it can't be a path, just a name")),
+            path if path.contains('/') => Err(ValueError::Text("it can't be a path, just a name")),
+            name => Ok(name.to_owned()),
+        }
+    }
+
+    fn print(&self, value: &String) -> String {
+        value.clone()
+    }
+}
+
+impl Describe for FileName {
+    fn allowed(&self) -> String {
+        "a name without '/'".to_owned()
+    }
+
+    fn placeholder(&self) -> &'static str {
+        "NAME"
+    }
+}
+
 /// Any text, which no message repeats.
 pub(super) struct Secret;
 
@@ -391,6 +420,17 @@ mod tests {
         }
         for wrong in ["", "-", "-0", "+1", "01", " 1", "1 ", "0x1", "1.5", "9223372036854775808"] {
             assert_eq!(parse_integer(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_name_is_no_path() {
+        let parse = |value| FileName.parse(value, &String::new());
+        for name in ["a", "a b", "snapshot.aof", "..a", "\u{e9}"] {
+            assert_eq!(parse(name).as_deref(), Ok(name));
+        }
+        for wrong in ["", ".", "..", "a/b", "/a", "a/", "../a"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 

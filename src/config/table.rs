@@ -2,7 +2,8 @@
 //! bounds and what it is for.
 
 use super::kind::{
-    Choice, Describe, Hz, Int, Kind, Memory, Only, Secret, Text, ValueError, YesNo, short_bytes,
+    Choice, Describe, FileName, Hz, Int, Kind, Memory, Only, Secret, Text, ValueError, YesNo,
+    short_bytes,
 };
 use super::list::{Addresses, Events, OutputLimits, Percentiles};
 use super::value::{
@@ -242,11 +243,9 @@ options! {
         "appendfsync" appendfsync: FsyncPolicy = FsyncPolicy::EverySec,
             Choice(FsyncPolicy::NAMES), "", Live,
             "When changes are durable: before they are acknowledged, every second, or when the system likes.";
-        "appenddirname" appenddirname: String = "appendonlydir".to_owned(),
-            Text { words: false }, "", Immutable,
+        "appenddirname" appenddirname: String = "appendonlydir".to_owned(), FileName, "", Immutable,
             "Directory of the journal, in dir.";
-        "appendfilename" appendfilename: String = "appendonly.aof".to_owned(),
-            Text { words: false }, "", Immutable,
+        "appendfilename" appendfilename: String = "appendonly.aof".to_owned(), FileName, "", Immutable,
             "What the names of the journal's files begin with.";
         "auto-aof-rewrite-percentage" auto_aof_rewrite_percentage: u64 = 100,
             Int { min: 0, max: INT_MAX }, "%", Live,
@@ -269,13 +268,12 @@ options! {
             "Accepted for redis.conf, while all files are of RESP commands.";
         "aof-load-truncated" aof_load_truncated: bool = true, YesNo, "", Immutable,
             "Start although the journal's end is torn, which is cut off and kept aside.";
-        "dbfilename" dbfilename: String = "snapshot.aof".to_owned(),
-            Text { words: false }, "", Protected,
+        "dbfilename" dbfilename: String = "snapshot.aof".to_owned(), FileName, "", Protected,
             "The file that SAVE and BGSAVE write, in dir.";
         "load" load: String = String::new(), Text { words: false }, "", Immutable,
             "Snapshot or journal file of tollgate or Redis to begin with, empty for none.";
         "save" save: String = String::new(),
-            Only { kind: Text { words: true }, value: "", why: NO_SAVE_POINTS }, "", Immutable,
+            Only { kind: Text { words: true }, value: "", why: NO_SAVE_POINTS }, "", Live,
             "Accepted for redis.conf, while snapshots are only written on demand.";
     }
     "Process" {

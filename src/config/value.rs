@@ -136,10 +136,11 @@ pub enum FsyncPolicy {
 }
 
 impl FsyncPolicy {
-    /// Every policy by its name in the configuration.
+    /// Every policy by its name in the configuration, in the order in which Redis names
+    /// them.
     pub const NAMES: &'static [(&'static str, FsyncPolicy)] = &[
-        ("always", FsyncPolicy::Always),
         ("everysec", FsyncPolicy::EverySec),
+        ("always", FsyncPolicy::Always),
         ("no", FsyncPolicy::No),
     ];
 }

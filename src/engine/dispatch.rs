@@ -3,7 +3,7 @@
 
 use super::Engine;
 use super::requests::Flow;
-use crate::clients::{Client, ClientKey, ReplyMode, Wake};
+use crate::clients::{Client, ClientKey, Closing, Peer, ReplyMode, Wake};
 use crate::commands::{
     self, Command, CommandError, LookupError, Outcome, TABLE, flags, unknown_command, unwatch_all,
 };
@@ -23,6 +23,10 @@ impl Engine {
     ) -> Flow {
         let command = match self.admit(key, command, args) {
             Ok(command) => command,
+            Err(_) if command.is_none() && is_line_of_http(args) => {
+                self.close_browser(key);
+                return Flow::Next;
+            }
             Err(error) => {
                 self.refuse(key, args, &error, out);
                 return Flow::Next;
@@ -152,6 +156,16 @@ impl Engine {
         self.server.count_error(&text);
     }
 
+    /// Nothing of what follows a line of HTTP is run: a web page can have a browser send
+    /// any body to a server on its machine, and each line of it would be a command.
+    #[cold]
+    fn close_browser(&mut self, key: ClientKey) {
+        let client = &self.clients[key];
+        let addr = Peer::print(client.peer().addr);
+        log::warn!("client {} ({addr}) closed: it sends HTTP", client.id);
+        self.clients.close(key, Closing::Now);
+    }
+
     /// Whether it is held back, because CLIENT PAUSE says so or because the journal has
     /// to catch up first.
     fn is_paused(&self, key: ClientKey, command: &Command) -> bool {
@@ -261,4 +275,10 @@ impl Engine {
             self.clients.close_over_limit(key, bytes_max);
         }
     }
+}
+
+/// Whether a request that is no command is what browsers begin with, or the header that
+/// none of them leaves out.
+fn is_line_of_http(args: Args<'_>) -> bool {
+    args[0].eq_ignore_ascii_case(b"post") || args[0].eq_ignore_ascii_case(b"host:")
 }

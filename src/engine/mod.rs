@@ -101,7 +101,8 @@ pub struct Engine {
     /// Waiting clients by deadline; the client's age makes the place unique. Those
     /// who wait for keys have a place in their queues too.
     waits: BTreeMap<(Duration, u64), (ClientKey, Option<Ticket>)>,
-    /// Clients that CLIENT PAUSE holds back, in order of arrival.
+    /// Clients that CLIENT PAUSE holds back, or a journal that has to catch up first, in
+    /// order of arrival.
     paused: BTreeMap<u64, ClientKey>,
     /// The next one's place in that order.
     next_paused: u64,
@@ -374,9 +375,9 @@ impl Engine {
         std::mem::take(&mut self.resumed)
     }
 
-    /// Whether a client's next request is held back: its command waits, or
-    /// CLIENT PAUSE does not let it through. A connection that has ended may be
-    /// worth noticing then although its input is not wanted.
+    /// Whether a client's next request is held back: its command waits, or is not let
+    /// through by CLIENT PAUSE or a journal that has to catch up first. A connection that has
+    /// ended may be worth noticing then although its input is not wanted.
     pub fn is_held_back(&self, key: ClientKey) -> bool {
         self.clients.get(key).is_some_and(|client| client.parked.is_some())
     }

@@ -265,11 +265,15 @@ impl Engine {
         consumed
     }
 
-    /// Input that breaks the protocol: the client is told why and closed.
+    /// Input that breaks the protocol: the client is told why, unless it wants no reply,
+    /// and closed.
     #[cold]
     fn refuse_input(&mut self, key: ClientKey, error: ProtocolError, out: &mut OutBuffer) {
-        log::debug!("client {}: {error:?}", self.clients[key].id);
-        Reply::over(out, self.clients[key].version).protocol_error(error);
+        let client = &self.clients[key];
+        log::debug!("client {}: {error:?}", client.id);
+        if client.reply_mode == ReplyMode::On {
+            Reply::over(out, client.version).protocol_error(error);
+        }
         self.server.stats.errors += 1;
         self.clients.close(key, Closing::AfterOutput);
     }

@@ -30,7 +30,8 @@ impl Engine {
         self.waits.insert((deadline, id), (key, ticket));
     }
 
-    /// Holds back a client whose command CLIENT PAUSE does not let through.
+    /// Holds back a client whose command is not let through, by CLIENT PAUSE or because the
+    /// journal has to catch up first.
     pub(super) fn hold_back(&mut self, key: ClientKey) {
         let arrival = self.next_paused;
         self.next_paused += 1;

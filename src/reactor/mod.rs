@@ -89,6 +89,7 @@ impl Reactor {
         let waker = Waker::new(registry, WAKER).map_err(system("wait for events"))?;
         // Before the port is taken: a second server on the same journal never listens.
         let files = Files::open(&config, role).map_err(BindError::Keep)?;
+        show_whole_dir(&mut config, role);
         let mut listeners = listener::open_all(&config)?;
         for (at, listener) in listeners.iter_mut().enumerate() {
             registry
@@ -137,6 +138,20 @@ impl Reactor {
     /// be loaded at the start or kept at the end.
     pub(crate) fn run(self) -> Result<(), RunError> {
         EventLoop::new(self).run()
+    }
+}
+
+/// Makes `dir` an absolute path for CONFIG GET, by which clients find the files: what it
+/// is relative to, they do not know.
+fn show_whole_dir(config: &mut Config, role: Role) {
+    let dir = match role {
+        // The program has changed to it already.
+        Role::Program { .. } => std::env::current_dir(),
+        Role::Embedded => std::path::absolute(&config.dir),
+    };
+    // A name that is no text stays as it was given.
+    if let Some(dir) = dir.ok().and_then(|dir| dir.into_os_string().into_string().ok()) {
+        config.dir = dir;
     }
 }
 

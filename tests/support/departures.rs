@@ -212,7 +212,16 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
          are synced for it.",
     ),
     ("CONFIG REWRITE", "It is refused: the configuration file is its owner's."),
-    ("CONFIG SET", "`port`, `bind` and `save` are fixed at the start."),
+    (
+        "CONFIG SET",
+        "`port` and `bind` are fixed at the start, and `save` takes an empty text only.",
+    ),
+    (
+        "COMMAND",
+        "Commands are described in tollgate's own words, without the notes and histories of Redis, \
+         and in tollgate's own order. Where there is a JITTER or another option of tollgate's own, \
+         it is there too.",
+    ),
     (
         "DEBUG",
         "There are OBJECT and SLEEP only; SLEEP ends at `max-wait-ms`, and OBJECT shows the \
@@ -258,6 +267,11 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
         "A timeout so long that the time of its end is no 64-bit number is an error, \
       where Redis 7.0 overflows.",
     ),
+    (
+        "CLIENT REPLY",
+        "SKIP skips a reply; in Redis 7.0 an empty line that follows uses it up. OFF inside EXEC \
+         leaves out EXEC's reply, of which Redis 7.0 sends what came before.",
+    ),
     ("SHUTDOWN ABORT", "It answers that no shutdown is in progress: none can be taken back."),
     ("CLIENT KILL", "There is the filter MAXAGE of Redis 7.4."),
     (
@@ -288,7 +302,8 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
         "(Protocol)",
         "A NUL byte in a line is a byte like any other, a line that is too long is \
       refused even if it arrives all at once, a request has at most `multibulk-max-args` arguments, \
-      and one of 4 GiB or more is refused.",
+      and one of 4 GiB or more is refused. Before `POST` or `Host:` closes a connection, it may be \
+      sent the replies to what came before.",
     ),
     (
         "(Patterns)",
