@@ -172,9 +172,10 @@ pub struct SystemFile {
     len: u64,
     /// As far as is known, the file system takes [`UNCACHED`].
     takes_uncached: bool,
-    /// The page on which the next write begins may be on its way out of the cache, for the
-    /// file has been cut or is somebody else's work. One write in the usual way makes it
-    /// stay. (The first versions of Linux with [`UNCACHED`] could lose another.)
+    /// The page on which the next write begins may be on its way out of the cache: the file
+    /// has been cut, is somebody else's work, or took only some of the last write. One write
+    /// in the usual way makes it stay. (The first versions of Linux with [`UNCACHED`] could
+    /// lose another.)
     may_be_leaving: bool,
 }
 
@@ -190,8 +191,7 @@ impl SystemFile {
         if bytes < UNCACHED_BYTES_MIN || !self.takes_uncached || self.may_be_leaving {
             return 0;
         }
-        let behind_page = (self.end + bytes as u64) % rustix::param::page_size() as u64;
-        bytes.saturating_sub(behind_page as usize)
+        bytes.saturating_sub(on_last_page(self.end + bytes as u64))
     }
 
     fn write(&mut self, pieces: &[IoSlice<'_>], flags: ReadWriteFlags) -> Result<usize, Errno> {
@@ -200,7 +200,7 @@ impl SystemFile {
                 Ok(taken) => {
                     self.end += taken as u64;
                     self.len = self.len.max(self.end);
-                    self.may_be_leaving = false;
+                    self.may_be_leaving = flags == UNCACHED && on_last_page(self.end) > 0;
                     return Ok(taken);
                 }
                 Err(Errno::INTR) => {}
@@ -208,6 +208,11 @@ impl SystemFile {
             }
         }
     }
+}
+
+/// How many bytes of a file that ends there are on a page that is not full.
+fn on_last_page(end: u64) -> usize {
+    (end % rustix::param::page_size() as u64) as usize
 }
 
 /// The first `bytes` of what stands in pieces.
