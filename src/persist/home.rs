@@ -213,12 +213,14 @@ impl<D: Disk> Home<D> {
         self.disk.list(&self.dir).map_err(Fault::of("list", &self.dir))
     }
 
-    /// The bases in the directory, finished and listed or not: their numbers and names.
-    pub(super) fn bases(&self) -> Result<Vec<(u64, String)>, Fault> {
-        let prefix = format!("{}.", self.location.file_name);
+    /// The files of a role in the directory, finished and listed or not: their numbers and
+    /// names.
+    pub(super) fn numbered(&self, role: Role) -> Result<Vec<(u64, String)>, Fault> {
         let number = |name: &str| {
             let own = name.strip_prefix("temp-").unwrap_or(name);
-            own.strip_prefix(&prefix)?.strip_suffix(".base.aof")?.parse().ok()
+            let mut words = own.strip_prefix(&self.location.file_name)?.split('.').skip(1);
+            let number = words.next()?.parse().ok()?;
+            (self.location.name_of(role, number) == own).then_some(number)
         };
         let names = self.list()?.into_iter();
         Ok(names.filter_map(|name| Some((number(&name)?, name))).collect())

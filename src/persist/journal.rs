@@ -11,7 +11,7 @@ use super::groups::{SEAL_BYTES, push_sealed, seal};
 use super::home::{Fault, Home, LeftFile};
 use super::incr::{CurrentFile, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
-use super::opening::{CutTail, Uncut};
+use super::opening::{CutTail, Uncut, has_no_groups};
 use super::queue::Queue;
 
 /// How many groups, and bytes of them unless a single one is larger, are given to the
@@ -177,17 +177,23 @@ impl<D: Disk> Journal<D> {
     pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
         let Found { home, mut manifest, mut file_bytes, current, uncut, .. } = found;
         let Found { now_unix_ms, replaces, left, .. } = found;
-        let mut last_incr = manifest.last_sequence(Role::Incr);
+        // One that nobody wants any more may still be being written, or have what somebody
+        // else has put there.
+        let bases = home.numbered(Role::Base)?;
+        let incrs = home.numbered(Role::Incr)?;
+        let last = |role, named: &[(u64, String)]| {
+            let numbers = named.iter().map(|(sequence, _)| *sequence);
+            numbers.max().unwrap_or(0).max(manifest.last_sequence(role))
+        };
+        let (last_base, mut last_incr) = (last(Role::Base, &bases), last(Role::Incr, &incrs));
         let replaces_from = replaces.then_some(last_incr + 1);
-        // One that nobody wants any more may still be being written.
-        let bases = home.bases()?;
-        let last_named = bases.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
-        let last_base = manifest.last_sequence(Role::Base).max(last_named);
-        let unlisted: Vec<String> = bases
-            .into_iter()
-            .filter(|(_, name)| !manifest.files.iter().any(|file| file.name == *name))
-            .map(|(_, name)| name)
-            .collect();
+        let is_listed = |name: &String| manifest.files.iter().any(|file| file.name == *name);
+        // What was to be the next one, when it could not be listed. It is not needed; one
+        // with groups is somebody's.
+        let is_left = |name: &String| has_no_groups(&home.disk, &home.path(name)).unwrap_or(false);
+        let names = |files: Vec<(u64, String)>| files.into_iter().map(|(_, name)| name);
+        let mut unlisted: Vec<String> = names(bases).filter(|name| !is_listed(name)).collect();
+        unlisted.extend(names(incrs).filter(|name| !is_listed(name) && is_left(name)));
         let (new, noted) = match current {
             Some(current) => {
                 file_bytes.remove(&current.name);

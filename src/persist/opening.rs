@@ -642,7 +642,7 @@ fn refuse_unlisted<D: Disk>(home: &Home<D>) -> Result<(), OpenError> {
 }
 
 /// Whether a file is one that was just begun: at most a header.
-fn has_no_groups<D: Disk>(disk: &D, path: &Path) -> Result<bool, Fault> {
+pub(super) fn has_no_groups<D: Disk>(disk: &D, path: &Path) -> Result<bool, Fault> {
     let file = disk.open(path, false).map_err(Fault::of("open", path))?;
     let scanned = Scanner::new(file, PIECE_BYTES).and_then(|mut scanner| scanner.step());
     let step = scanned.map_err(Fault::of("read", path))?;
