@@ -5,10 +5,10 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::aside::{free_name, keep_aside};
 use super::disk::{Disk, DiskFile, append_all};
 use super::groups::{FileKind, Header, end_command, push_sealed, synced_command};
 use super::home::{Fault, LOCK_NAME, dir_of, read_manifest};
-use super::opening::{free_name, keep_aside};
 use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
 
 /// Groups that are read between two calls of a progress callback.

@@ -7,8 +7,8 @@ use super::super::disk::Disk;
 use super::super::groups::{FileKind, Header};
 use super::super::home::Fault;
 use super::super::manifest::{Manifest, ManifestFile, Role};
-use super::super::queue::Queue;
 use super::super::snapshot::{Snapshot, SnapshotWriter};
+use super::super::unsynced::UnsyncedNote;
 use super::{Journal, Rewrite};
 
 /// How many bytes of a base are synced at once.
@@ -59,22 +59,6 @@ impl<D: Disk> Journal<D> {
         Ok(writer)
     }
 
-    /// Goes on behind a file that may have lost something. It stays as it is: what it has
-    /// lost was not promised to survive the machine, and the rest is all there is until
-    /// the base is there. So the new file does not count before.
-    fn leave_broken(&mut self) -> Result<(), Fault> {
-        self.replaces_from.get_or_insert(self.last_incr + 1);
-        self.open_next()?;
-        (self.is_lost, self.is_lost_cut) = (false, false);
-        // The base will show what these did, and not all of it can be done twice.
-        self.queue = Queue::default();
-        self.written_seq = self.queued_seq;
-        if let Some(broken) = &mut self.broken {
-            broken.is_left = true;
-        }
-        Ok(())
-    }
-
     /// Whether a rewrite has begun and neither finished nor been abandoned.
     pub fn is_rewriting(&self) -> bool {
         self.rewrite.is_some()
@@ -123,9 +107,9 @@ impl<D: Disk> Journal<D> {
         if self.suspect.take().is_some() && !self.is_dirty {
             (self.proven, self.synced_seq) = (self.written, self.written_seq);
         }
-        self.left.clear();
-        if std::mem::take(&mut self.is_marked) {
-            self.home.unmark();
+        self.unsynced = UnsyncedNote::default();
+        if std::mem::take(&mut self.has_note) {
+            UnsyncedNote::remove(&self.home);
         }
         if self.broken.take().is_some() {
             self.fault = None;

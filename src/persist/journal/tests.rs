@@ -7,6 +7,7 @@ mod ends;
 mod losses;
 mod rewriting;
 
+use super::writing::{ROOM_BYTES, ROOM_FOR_MAX, WRITTEN_BYTES_MAX};
 use super::*;
 use crate::persist::scanner::tests::push_command;
 use crate::persist::{
@@ -363,7 +364,7 @@ fn live_randomly(seed: u64, choice: &[Counted], ends_with_machine: bool) {
             // cannot know; only when the machine ends with it are they gone.
             _ if life.journal.as_ref().is_some_and(|journal| {
                 let is_cut = || journal.file.len().is_ok_and(|len| len <= journal.synced);
-                (journal.is_lost && !is_cut()) || (journal.wants_rewrite() && !journal.is_marked)
+                (journal.is_lost && !is_cut()) || (journal.wants_rewrite() && !journal.has_note)
             }) =>
             {
                 life.end_process(|disk| crash(disk, rng.u64(..)));
