@@ -289,7 +289,8 @@ impl<D: Disk> Opening<D> {
     /// replaced](Journal::is_replacement), as after [`Opening::replace`].
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// See [`OpenError`]. Where it is a sync of the files that has failed, the next process
+    /// finds such a note.
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
         while self.next_group()?.is_some() {}
         let replaces = self.unsynced.is_some();
@@ -299,7 +300,10 @@ impl<D: Disk> Opening<D> {
             // upon. That need not be in the last file only, see `is_end`.
             let opened = self.home.disk.open(&file.path, false);
             let mut opened = opened.map_err(Fault::of("open", &file.path))?;
-            opened.sync_data().map_err(Fault::of("sync", &file.path))?;
+            if let Err(error) = opened.sync_data() {
+                self.note_failed_sync();
+                return Err(Fault::new("sync", &file.path, &error).into());
+            }
         }
         for file in &mut self.manifest.files {
             let is_used = |used: &ChainFile| used.name == file.name && used.bytes > 0;
@@ -324,6 +328,15 @@ impl<D: Disk> Opening<D> {
         let found =
             Found { home, manifest, file_bytes, current, uncut, now_unix_ms, replaces, unsynced };
         Ok((Journal::begin(found)?, cut_tail))
+    }
+
+    /// The next start can read the same as this one, and its sync will succeed and say
+    /// nothing of what this one has dropped.
+    fn note_failed_sync(&self) {
+        if self.unsynced.is_none() {
+            // A disk that does not take it leaves nothing else to try.
+            let _ = UnsyncedNote::default().save(&self.home);
+        }
     }
 
     /// Gives the files that are not loaded other names, once they are listed as not

@@ -15,6 +15,8 @@ use crate::persist::{
     SnapshotWriter,
 };
 
+const NOTE: &str = "/data/aof/a.aof.unsynced";
+
 fn location() -> Location {
     Location { dir: "/data".into(), dir_name: "aof".into(), file_name: "a.aof".into() }
 }
@@ -118,10 +120,10 @@ impl Life {
         journal.set_room(self.wants_room);
         let is_replacement = journal.is_replacement();
         // What nobody was promised and is there all the same stays there from now on.
-        (self.sent, self.begun, self.promised) = (loaded, loaded, loaded);
+        (self.sent, self.begun) = (loaded, loaded);
         self.journal = Some(journal);
         if is_replacement {
-            // Before that nothing is promised.
+            // Before that nothing more is promised.
             self.begin_rewrite();
             self.write_base();
             self.finish_rewrite();
@@ -131,6 +133,7 @@ impl Life {
                 return Err(OpenError::Disk(fault));
             }
         }
+        self.promised = loaded;
         Ok(cut)
     }
 
@@ -328,9 +331,12 @@ fn live_randomly(seed: u64, choice: &[Counted], ends_with_machine: bool) {
     for _ in 0..rng.usize(20..200) {
         if life.journal.is_none() && life.open().is_err() {
             // Only the disk may keep it from opening, never what is in the files.
-            // If the very first sync fails, what the cache shows of the last
-            // process's groups may not be on the disk, and nobody can tell.
-            crash(&life.disk, rng.u64(..));
+            // If its own sync fails, what the cache shows of the last process's groups
+            // may not be on the disk, and where that cannot be noted nobody can tell.
+            match life.disk.read(Path::new(NOTE)).is_some() && rng.bool() {
+                true => life.disk.kill(),
+                false => crash(&life.disk, rng.u64(..)),
+            }
             life.open().expect("the journal is whole");
         }
         if choice.len() > 1 && rng.u8(..8) == 0 {

@@ -254,11 +254,36 @@ fn no_other_file_follows_one_that_may_have_lost_something_without_a_note() {
 fn a_start_is_refused_whose_note_says_nothing() {
     let mut life = suspect(false, 1);
     life.end_process(SimulatedDisk::kill);
-    let path = Path::new("/data/aof/a.aof.unsynced");
+    let path = Path::new(NOTE);
     let note = life.disk.read(path).expect("there is one");
     life.disk.put(path, &note[..note.len() - 1]);
     let error = life.open().expect_err("it says nothing").to_string();
     assert!(error.starts_with("cannot read /data/aof/a.aof.unsynced"), "{error}");
     life.disk.put(path, &note);
     life.open().expect("the journal is whole");
+}
+
+#[test]
+fn a_start_whose_own_sync_fails_leaves_a_note() {
+    for (seed, is_noted_before) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        println!("seed {seed}, noted before: {is_noted_before}");
+        let mut life = if is_noted_before { suspect(false, 2) } else { Life::begun() };
+        life.put(3);
+        life.end_process(SimulatedDisk::kill);
+        let note = life.disk.read(Path::new(NOTE));
+        // The directory's is the first.
+        let first = life.disk.counts().syncs + 1;
+        life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+        let error = life.open().expect_err("what it has read may not be on the disk").to_string();
+        assert!(error.starts_with("cannot sync /data/aof/a.aof.1.incr.aof"), "{error}");
+        assert!(note.is_none() || life.disk.read(Path::new(NOTE)) == note);
+        life.end_process(SimulatedDisk::kill);
+        // All of it can be read, and is durable from now on.
+        let sent = life.sent;
+        life.open().expect("the disk is sound");
+        assert_eq!((life.sent, life.promised), (sent, sent));
+        assert_eq!(life.disk.read(Path::new(NOTE)), None);
+        life.end_process(|disk| disk.crash(seed));
+        life.open().expect("the journal is whole");
+    }
 }
