@@ -8,7 +8,7 @@ use super::disk::{Disk, DiskFile};
 use super::home::{Fault, Home, Location};
 use super::incr::CurrentFile;
 use super::journal::{Found, Journal};
-use super::manifest::{Manifest, Role};
+use super::manifest::{Manifest, ManifestFile, Role};
 use super::outcome::{CutTail, LeftOut, LeftRoom, OpenError};
 use super::scanner::{self, End, Group, Origin, PIECE_BYTES, Scanner, Step};
 use super::unsynced::{UnsyncedNote, rename_left_out};
@@ -57,6 +57,8 @@ pub struct Opening<D: Disk> {
     torn: Option<(u64, &'static str)>,
     /// Files with groups that are not loaded because this one is torn.
     left_out: Vec<ChainFile>,
+    /// Those that the last start has left out, and has not given other names.
+    still_left_out: Vec<ChainFile>,
     /// What the last process has noted, if a sync had failed.
     unsynced: Option<UnsyncedNote>,
     /// The last file is one to go on with.
@@ -85,15 +87,22 @@ impl<D: Disk> Opening<D> {
                 Manifest::default()
             }
         };
-        let mut files = Vec::new();
-        for file in manifest.chain() {
+        let look_at = |file: &ManifestFile| {
             let path = home.path(&file.name);
             let opened = home.disk.open(&path, false).map_err(Fault::of("open", &path))?;
             let bytes = opened.len().map_err(Fault::of("look at", &path))?;
             let (name, sequence, role) = (file.name.clone(), file.sequence, file.role);
-            files.push(ChainFile { path, bytes, name, sequence, role });
-        }
+            Ok::<_, Fault>(ChainFile { path, bytes, name, sequence, role })
+        };
+        let files = manifest.chain().map(look_at).collect::<Result<_, _>>()?;
         let unsynced = UnsyncedNote::load(&home.disk, &home.dir, &home.location.file_name)?;
+        let is_left_out = |file: &&ManifestFile| {
+            let note = unsynced.as_ref().filter(|_| file.role == Role::History);
+            file.name == home.location.name_of(Role::Incr, file.sequence)
+                && note.is_some_and(|note| note.is_left_out(file.sequence))
+        };
+        // One that is gone has another name already.
+        let still_left_out = manifest.files.iter().filter(is_left_out).flat_map(look_at).collect();
         Ok(Opening {
             home,
             manifest,
@@ -105,6 +114,7 @@ impl<D: Disk> Opening<D> {
             has_sums: false,
             torn: None,
             left_out: Vec::new(),
+            still_left_out,
             unsynced,
             is_last_ours: false,
             room_bytes: 0,
@@ -240,6 +250,7 @@ impl<D: Disk> Opening<D> {
                 self.left_out.push(file);
             }
         }
+        self.left_out.append(&mut self.still_left_out);
         self.is_last_ours = self.has_sums && at > 0;
         Ok(())
     }
@@ -249,7 +260,8 @@ impl<D: Disk> Opening<D> {
         match end {
             End::Whole => {
                 let len = self.scanner.as_ref().map_or(file.bytes, Scanner::len);
-                if self.lacks_behind(file, len) && !self.is_end()? {
+                let was_end = self.still_left_out.is_empty();
+                if self.lacks_behind(file, len) && !(was_end && self.is_end()?) {
                     self.tear(len, MISSING)?;
                 }
             }
@@ -344,6 +356,10 @@ impl<D: Disk> Opening<D> {
     fn keep_left_out(&mut self) -> Result<Vec<LeftOut>, Fault> {
         let files = std::mem::take(&mut self.left_out);
         if !files.is_empty() {
+            let note = self.unsynced.take().unwrap_or_default();
+            let note = note.with_left_out(files.iter().map(|file| file.sequence));
+            note.save(&self.home)?;
+            self.unsynced = Some(note);
             self.home.save_manifest(&self.manifest).map_err(|unsaved| unsaved.fault)?;
         }
         let mut left_out = Vec::new();

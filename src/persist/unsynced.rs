@@ -8,7 +8,9 @@
 //!   journal rewritten before anybody is served.
 //! - If the machine has stopped as well, a file may lack groups that others follow. The note
 //!   says how long each file was that another one follows; where less is left, it is the last
-//!   that is loaded, and those behind it get other names.
+//!   that is loaded, and those behind it get other names. Before they are listed as not
+//!   needed, so that whoever removes such files may come upon them, the note says which they
+//!   are: if the process ends just then, the next one finishes that.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,12 +23,16 @@ use crate::protocol::number::parse_u64;
 /// Bytes of a note that are read at most: far more than a journal has files.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
+const LEFT_OUT: &str = "left-out";
+
 const STRANGE: &str = "it is no note of this program";
 
 /// What is noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct UnsyncedNote {
     followed: Vec<FollowedFile>,
+    /// Numbers of files that are not loaded and are to be kept under other names.
+    left_out: Vec<u64>,
 }
 
 /// A file that another one follows, although a sync of it has failed.
@@ -62,13 +68,28 @@ impl UnsyncedNote {
     }
 
     fn parse(text: &[u8]) -> Option<UnsyncedNote> {
-        let lines = text.split_inclusive(|&byte| byte == b'\n');
-        Some(UnsyncedNote { followed: lines.map(parse_line).collect::<Option<_>>()? })
+        let mut note = UnsyncedNote::default();
+        for line in std::str::from_utf8(text).ok()?.split_inclusive('\n') {
+            let words: Vec<&str> = line.strip_suffix('\n')?.split(' ').collect();
+            let number = |word: &str| parse_u64(word.as_bytes());
+            match words[..] {
+                ["seq", sequence, "bytes", bytes] => {
+                    let (sequence, bytes) = (number(sequence)?, number(bytes)?);
+                    note.followed.push(FollowedFile { sequence, bytes });
+                }
+                ["seq", sequence, LEFT_OUT] => note.left_out.push(number(sequence)?),
+                _ => return None,
+            }
+        }
+        Some(note)
     }
 
     fn text(&self) -> String {
-        let line = |file: &FollowedFile| format!("seq {} bytes {}\n", file.sequence, file.bytes);
-        self.followed.iter().map(line).collect()
+        let followed =
+            |file: &FollowedFile| format!("seq {} bytes {}\n", file.sequence, file.bytes);
+        let left_out = |sequence: &u64| format!("seq {sequence} {LEFT_OUT}\n");
+        let lines = self.followed.iter().map(followed);
+        lines.chain(self.left_out.iter().map(left_out)).collect()
     }
 
     /// The same, and another file is about to follow this one, to which so many bytes of
@@ -78,6 +99,21 @@ impl UnsyncedNote {
         note.followed.retain(|file| file.sequence != sequence);
         note.followed.push(FollowedFile { sequence, bytes });
         note
+    }
+
+    /// The same, and files with these numbers are about to be listed as not needed, and are to
+    /// be kept all the same.
+    pub(super) fn with_left_out(&self, sequences: impl Iterator<Item = u64>) -> UnsyncedNote {
+        let mut note = self.clone();
+        note.left_out.extend(sequences);
+        note.left_out.sort_unstable();
+        note.left_out.dedup();
+        note
+    }
+
+    /// Whether the file with this number is one of them.
+    pub(super) fn is_left_out(&self, sequence: u64) -> bool {
+        self.left_out.contains(&sequence)
     }
 
     /// Whether a file that ends at `bytes` lacks something of which the note says that it
@@ -112,14 +148,6 @@ fn name_for(file_name: &str) -> String {
     format!("{file_name}.unsynced")
 }
 
-fn parse_line(line: &[u8]) -> Option<FollowedFile> {
-    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let words: Vec<&str> = text.split(' ').collect();
-    let ["seq", sequence, "bytes", bytes] = words[..] else { return None };
-    let number = |word: &str| parse_u64(word.as_bytes());
-    Some(FollowedFile { sequence: number(sequence)?, bytes: number(bytes)? })
-}
-
 /// Gives a file that is not loaded another name, so that it is not removed with those that
 /// the journal does not need; `None` if that fails, which is no reason not to start.
 ///
@@ -152,13 +180,16 @@ mod tests {
         let home = home();
         assert_eq!(load(&home), Ok(None));
         let mut note = UnsyncedNote::default();
-        // The one before is there as long as the next is not.
-        for followed in [None, Some((3, 500)), Some((4, 70)), Some((3, 600))] {
-            note = followed.map_or(note.clone(), |(file, bytes)| note.with_followed(file, bytes));
+        let base = UnsyncedNote::default();
+        let followed = base.with_followed(3, 500).with_followed(4, 70);
+        for next in [base, followed.clone(), followed.with_left_out([9, 5].into_iter())] {
+            note = next;
             note.save(&home).expect("the disk is sound");
             home.disk.crash(1);
             assert_eq!(load(&home), Ok(Some(note.clone())));
         }
+        assert!(note.is_left_out(5) && note.is_left_out(9) && !note.is_left_out(4));
+        // The one before is there as long as the next is not.
         for fails_at in 0..5 {
             let first = home.disk.counts().operations + fails_at;
             home.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
@@ -176,10 +207,6 @@ mod tests {
     #[test]
     fn less_than_what_was_noted_is_noticed() {
         let note = UnsyncedNote::default().with_followed(3, 500).with_followed(4, 70);
-        assert_eq!(
-            note.with_followed(3, 600),
-            UnsyncedNote::parse(note.with_followed(3, 600).text().as_bytes()).expect("a note")
-        );
         assert!(note.is_more_than(3, 499) && note.is_more_than(4, 0));
         assert!(
             !note.is_more_than(3, 500) && !note.is_more_than(4, 71) && !note.is_more_than(5, 0)
@@ -191,8 +218,15 @@ mod tests {
     #[test]
     fn a_note_that_says_nothing_is_not_guessed_at() {
         let home = home();
-        let texts: [&[u8]; 5] =
-            [b"\n", b"seq 1 bytes 2", b"seq 1 bytes x\n", b"seq 1 bytes 2 3\n", b"\xff\n"];
+        let texts: [&[u8]; 7] = [
+            b"\n",
+            b"seq 1 bytes 2",
+            b"seq 1 bytes x\n",
+            b"seq 1 bytes 2 3\n",
+            b"seq x left-out\n",
+            b"seq 1 left\n",
+            b"\xff\n",
+        ];
         for text in texts {
             home.disk.put(Path::new(PATH), text);
             let error = load(&home).expect_err("it says nothing").to_string();

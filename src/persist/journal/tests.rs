@@ -17,6 +17,12 @@ use crate::persist::{
 
 const NOTE: &str = "/data/aof/a.aof.unsynced";
 
+/// The files in which is kept what was torn or left out.
+fn kept(life: &Life) -> Vec<String> {
+    let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
+    names.into_iter().filter(|name| name.contains("torn")).collect()
+}
+
 fn location() -> Location {
     Location { dir: "/data".into(), dir_name: "aof".into(), file_name: "a.aof".into() }
 }

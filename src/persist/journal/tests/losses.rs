@@ -287,3 +287,43 @@ fn a_start_whose_own_sync_fails_leaves_a_note() {
         life.open().expect("the journal is whole");
     }
 }
+
+#[test]
+fn files_that_are_left_out_are_kept_wherever_the_start_ends() {
+    let mut ended = 0;
+    for seed in 0..6 {
+        for end in 0..60 {
+            println!("seed {seed}, the start ends at operation {end}");
+            let mut life = suspect(seed % 2 == 1, 2);
+            life.end_process(|disk| disk.crash(seed));
+            let path = PathBuf::from("/data/aof/a.aof.2.incr.aof");
+            let bytes = life.disk.read(&path).expect("it is listed");
+            let first = life.disk.counts().operations + end;
+            life.disk.set_faults(Faults { operations: first..u64::MAX, ..Faults::default() });
+            let mut opening = Opening::new(life.disk.clone(), location(), 1);
+            let has_groups = opening.as_mut().is_ok_and(|opening| load(opening).is_ok());
+            let is_torn = opening.as_ref().is_ok_and(|opening| opening.torn().is_some());
+            if has_groups && !is_torn {
+                // Nothing is missing with this seed.
+                break;
+            }
+            let started = opening.and_then(Opening::finish).is_ok();
+            match end % 2 {
+                0 => life.end_process(SimulatedDisk::kill),
+                _ => life.end_process(|disk| disk.crash(end)),
+            }
+            // This one has a base in the end.
+            life.open().expect("what there is is a prefix");
+            let names = kept(&life);
+            let is_it =
+                |name: &String| life.disk.read(&path.with_file_name(name)) == Some(bytes.clone());
+            assert!(names.iter().any(is_it), "{names:?}");
+            assert_eq!(life.disk.read(&path), None);
+            if started {
+                break;
+            }
+            ended += 1;
+        }
+    }
+    assert!(ended > 30, "{ended}");
+}
