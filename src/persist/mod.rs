@@ -30,7 +30,7 @@ mod snapshot;
 mod unsynced;
 mod walk;
 
-pub use check::{BadPlace, Fixed, Report, check, files_at, fix};
+pub use check::{BadPlace, Fixed, Missing, Report, check, files_at, fix};
 pub use disk::{Disk, DiskFile, SystemDisk, SystemFile};
 pub use groups::{FileKind, Header, SEAL_BYTES, seal};
 pub use home::{Fault, Location};

@@ -116,10 +116,15 @@ impl UnsyncedNote {
         self.left_out.contains(&sequence)
     }
 
+    /// How many bytes were written to the file with this number, if that is noted.
+    pub(super) fn bytes_of(&self, sequence: u64) -> Option<u64> {
+        self.followed.iter().find(|file| file.sequence == sequence).map(|file| file.bytes)
+    }
+
     /// Whether a file that ends at `bytes` lacks something of which the note says that it
     /// was written to it.
     pub(super) fn is_more_than(&self, sequence: u64, bytes: u64) -> bool {
-        self.followed.iter().any(|file| file.sequence == sequence && file.bytes > bytes)
+        self.bytes_of(sequence).is_some_and(|noted| noted > bytes)
     }
 
     /// Leaves the note, durably. An older one stays if that fails.

@@ -1,6 +1,7 @@
 //! Syncs that fail when it is too late to write again.
 
 use super::*;
+use crate::persist;
 
 /// With groups that count, are not kept in memory and have not been synced, a sync fails
 /// from then on.
@@ -231,6 +232,42 @@ fn a_start_that_would_leave_files_out_can_be_refused() {
     load(&mut opening).expect("what there is is a prefix");
     let torn = opening.torn().expect("it is not all there is");
     assert!(matches!(torn, OpenError::Unsynced { behind: 1, .. }), "{torn}");
+}
+
+#[test]
+fn a_check_tells_what_a_start_would_leave_out() {
+    let path = Path::new("/data/aof/a.aof.1.incr.aof");
+    let checked = |life: &Life, path: &Path| {
+        persist::check(&life.disk, path, &mut |_, _| {}).expect("the disk is sound")
+    };
+    let mut whole = 0;
+    for seed in 0..20 {
+        println!("seed {seed}");
+        let mut life = suspect(seed % 2 == 1, 1);
+        let noted_bytes = life.disk.read(path).expect("it is there").len() as u64;
+        assert_eq!(checked(&life, path).missing, None);
+        life.end_process(|disk| disk.crash(seed));
+        let report = checked(&life, path);
+        let missing = report.missing;
+        assert_eq!(checked(&life, Path::new("/data/aof/a.aof.2.incr.aof")).missing, None);
+        let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+        load(&mut opening).expect("what there is is a prefix");
+        assert_eq!(missing.is_some(), opening.torn().is_some());
+        drop(opening);
+        let Some(missing) = missing else { continue };
+        assert!(!report.is_whole());
+        assert_eq!((missing.noted_bytes, missing.files_behind), (noted_bytes, 1));
+        whole += usize::from(report.bad.is_none());
+        // Whatever is mended, it is missing, until a start has left those behind it out.
+        persist::fix(&life.disk, path, &mut |_, _| {}).expect("the disk is sound");
+        let report = checked(&life, path);
+        assert_eq!((report.bad, report.missing), (None, Some(missing)));
+        assert!(report.to_string().contains("\nmissing: "), "{report}");
+        let opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+        opening.finish().expect("the disk is sound");
+        assert_eq!(checked(&life, path).missing, None);
+    }
+    assert!(whole > 2, "{whole}");
 }
 
 #[test]
