@@ -39,6 +39,10 @@ pub struct LeftOut {
 impl fmt::Display for CutTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CutTail { path, at, bytes, reason, kept, left_out } = self;
+        f.write_str(match left_out.is_empty() {
+            true => "the journal ended in the middle of a write: ",
+            false => "the machine stopped after a sync of the journal had failed: ",
+        })?;
         write!(f, "{} was cut at offset {at}, by {bytes} bytes: {reason}", path.display())?;
         if let Some(kept) = kept {
             write!(f, "; they are kept in {}", kept.display())?;

@@ -515,8 +515,10 @@ fn a_torn_tail_is_cut_and_kept() {
         let group = group(4).len() + 28;
         assert_eq!(cut.at as usize, bytes.len() - group);
         assert_eq!(cut.bytes as usize, group - 1);
+        let text = cut.to_string();
         let kept = cut.kept.expect("there was something");
         assert_eq!(life.disk.read(&kept), Some(bytes[cut.at as usize..bytes.len() - 1].to_vec()));
+        assert!(text.starts_with("the journal ended in the middle of a write: /data"), "{text}");
         life.end_process(SimulatedDisk::kill);
         life.sent = 4;
     }

@@ -9,7 +9,7 @@ use super::writer::Source;
 use crate::clock::Now;
 use crate::engine::Engine;
 use crate::persist::{
-    CutTail, Disk, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk, SystemFile,
+    Disk, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk, SystemFile,
 };
 use crate::reactor::clock;
 
@@ -166,7 +166,7 @@ impl Loading {
                     log::info!("gave back {room}");
                 }
                 if let Some(cut) = cut {
-                    warn(&cut);
+                    log::warn!("{cut}");
                 }
                 if let Some(fault) = journal.fault() {
                     log::error!(
@@ -182,14 +182,6 @@ impl Loading {
             }
         };
         Ok(Loaded { journal, is_foreign })
-    }
-}
-
-pub(super) fn warn(cut: &CutTail) {
-    if cut.left_out.is_empty() {
-        log::warn!("the journal ended in the middle of a write: {cut}");
-    } else {
-        log::warn!("the machine stopped after a sync of the journal had failed: {cut}");
     }
 }
 

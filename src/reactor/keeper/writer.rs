@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::loading;
 use super::mail::{Mail, Mailbox, OnPanic, Reached};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
@@ -282,7 +281,7 @@ impl Work {
             self.report();
             elsewhere(self.journal.take_removed());
             if let Some(cut) = self.journal.take_cut_tail() {
-                loading::warn(&cut);
+                log::warn!("{cut}");
             }
         }
         self.end()
