@@ -1,5 +1,7 @@
 //! What depends on how far the threads are, which a test through a socket cannot choose.
 
+mod failed_syncs;
+
 use std::fs;
 
 use mio::{Poll, Token};
@@ -9,11 +11,13 @@ use crate::engine::{Environment, Peer};
 use crate::persist::{Counted, Faults, Journal, SimulatedDisk};
 
 /// The loop's side without a loop.
-struct Kept {
-    keeper: Keeper,
+struct Kept<D: Disk = SystemDisk> {
+    keeper: Keeper<D>,
     engine: Engine,
     now: Now,
     dir: PathBuf,
+    /// A directory of the system that is removed in the end.
+    own_dir: Option<PathBuf>,
     _poll: Poll,
 }
 
@@ -24,16 +28,28 @@ impl Kept {
         let dir = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).expect("a new name");
+        let mut kept = Kept::start(SystemDisk, &dir, &[]).expect("there are no files");
+        kept.own_dir = Some(dir);
+        kept
+    }
+}
+
+impl<D: Disk> Kept<D> {
+    /// With the files that there are, if there are any.
+    fn start(disk: D, dir: &Path, options: &[(&str, &str)]) -> Result<Kept<D>, KeepError> {
         let mut config = Config::default();
         config.set("dir", &dir.to_string_lossy()).expect("an option");
+        for (name, value) in options {
+            config.set(name, value).expect("an option");
+        }
         let poll = Poll::new().expect("the system has one");
         let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
-        let files = Files::open(&config, Role::Embedded).expect("there are none");
+        let files = Files::open(disk, &config, Role::Embedded)?;
         let now = clock::read_both();
         let mut engine = Engine::new(config, Environment::simulated(1), now);
         let keeper = Keeper::new(files, Arc::new(waker), &mut engine, now);
         engine.connect(ME, Peer::in_process(), now);
-        Kept { keeper, engine, now, dir, _poll: poll }
+        Ok(Kept { keeper, engine, now, dir: dir.into(), own_dir: None, _poll: poll })
     }
 
     fn run(&mut self, request: &str) {
@@ -57,9 +73,11 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl<D: Disk> Drop for Kept<D> {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        if let Some(dir) = &self.own_dir {
+            let _ = fs::remove_dir_all(dir);
+        }
     }
 }
 
@@ -233,7 +251,7 @@ fn a_journal_whose_first_rewrite_ends_with_the_server_is_complete() {
     let location = keeper.location.clone();
     let poll = Poll::new().expect("the system has one");
     let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
-    let other = Files { location, journal: None, load: None };
+    let other = Files { disk: SystemDisk, location, journal: None, load: None };
     let other = Keeper::new(other, Arc::new(waker), engine, *now);
     mem::replace(keeper, other).finish(engine).expect("a restart finds all of it");
 }
