@@ -32,7 +32,8 @@ use writer::{Source, Writer};
 
 /// Unless every reply waits for the disk, groups are handed to the writer's thread when
 /// there are so many bytes of them, or after so long: waking a thread in each turn would
-/// cost a tenth of it, and few large writes cost less than many. If the process is killed, that much more is lost at most.
+/// cost a tenth of it, and few large writes cost less than many. If the process is killed,
+/// that much more is lost at most.
 const HANDED_BYTES_MIN: usize = 256 << 10;
 const HANDED_EVERY: Duration = Duration::from_millis(5);
 
@@ -41,6 +42,9 @@ const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
 
 /// Why nothing is changed although the disk works again.
 const UNPROVEN: &str = "the first sync has failed; the journal has to be rewritten";
+
+/// Why nothing is changed although there is a journal.
+const UNFOUNDED: &str = "the journal has to be rewritten first, and that has failed";
 
 /// While clients are served, a walk takes at most one part in so many of the time.
 const WALK_SHARE: u32 = 4;
@@ -145,8 +149,11 @@ pub(super) struct Keeper<D: Disk = SystemDisk> {
     loads_until_rewritten: bool,
     /// The journal is none before its first rewrite has ended.
     is_unfounded: bool,
-    /// Loading ends when the first group has been synced, whatever the policy: it says which fencing tokens may be
-    /// given, and before that is sure none must be.
+    /// Why nothing is changed before that: it was to end before anybody is served, and has
+    /// failed.
+    unfounded_fault: Option<String>,
+    /// Loading ends when the first group has been synced, whatever the policy: it says which
+    /// fencing tokens may be given, and before that is sure none must be.
     loads_until_durable: bool,
 }
 
@@ -180,6 +187,7 @@ impl<D: Disk> Keeper<D> {
             asked_seq: 0,
             loads_until_rewritten: false,
             is_unfounded: false,
+            unfounded_fault: None,
             loads_until_durable: false,
         }
     }
@@ -394,7 +402,7 @@ impl<D: Disk> Keeper<D> {
             written_seq: writer.seq_of(reached.written_seq),
             durable_seq: founded(reached.durable_seq),
             synced_seq: founded(reached.synced_seq),
-            fault: reached.fault.clone().or(unproven),
+            fault: reached.fault.clone().or(unproven).or_else(|| self.unfounded_fault.clone()),
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
@@ -432,7 +440,7 @@ impl<D: Disk> Keeper<D> {
                 let _ = writer.finish();
             }
             self.end_rewrite(&why, engine);
-            self.is_unfounded = false;
+            (self.is_unfounded, self.unfounded_fault) = (false, None);
             engine.stop_journal();
             engine.refuse_journal(&why);
             if self.loads_until_rewritten || self.loads_until_durable {
@@ -462,6 +470,7 @@ impl<D: Disk> Keeper<D> {
                 log::info!("rewrote the journal: {} bytes", self.reached.current_bytes);
                 engine.note_snapshot(SnapshotKind::Rewrite, true);
                 if mem::take(&mut self.is_unfounded) {
+                    self.unfounded_fault = None;
                     self.note_progress(engine);
                 }
                 if self.loads_until_rewritten {
@@ -482,7 +491,7 @@ impl<D: Disk> Keeper<D> {
         if let Err(why) = result {
             log::error!("{why}");
         }
-        self.is_unfounded = false;
+        (self.is_unfounded, self.unfounded_fault) = (false, None);
         engine.stop_journal();
         log::info!("no journal is kept any more");
     }
@@ -583,6 +592,13 @@ impl<D: Disk> Keeper<D> {
             writer.abandon_rewrite();
         }
         engine.note_snapshot(kind, false);
+        if kind == SnapshotKind::Rewrite && mem::take(&mut self.loads_until_rewritten) {
+            // Nobody would be served before the disk works: what has been loaded can be
+            // read meanwhile, as it can while another fault stands.
+            self.unfounded_fault = Some(format!("{UNFOUNDED}: {why}"));
+            self.note_progress(engine);
+            engine.end_replay(clock::read_both());
+        }
     }
 
     /// There will be no rewrite, begun or only asked for.

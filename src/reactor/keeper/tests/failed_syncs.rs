@@ -189,3 +189,33 @@ fn a_start_whose_own_sync_fails_is_refused_and_the_next_one_rewrites_the_journal
     kept.run("GET a");
     assert_eq!(take_replies(&mut kept), "$1\r\n1\r\n");
 }
+
+#[test]
+fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
+    let disk = new_disk();
+    let mut kept = loaded(&disk, "always");
+    let value = "x".repeat(2_000);
+    kept.run(&format!("SET a {value}"));
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    disk.kill();
+    disk.set_faults(Faults { read_only: true, ..Faults::default() });
+    drop(kept);
+    disk.set_faults(Faults { room_bytes: Some(1_500), ..Faults::default() });
+    disk.put(Path::new(NOTE), b"");
+    let mut kept = start(&disk, "always").expect("its files are there");
+    kept.turn_until(|engine| engine.server().persistence.rewrite.failures > 0);
+    kept.run("STRLEN a\r\nSET b 1");
+    let replies = take_replies(&mut kept);
+    assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
+    // Another one is tried by itself.
+    disk.set_faults(Faults::default());
+    kept.turn_until(|engine| rewrites(engine) == 1);
+    assert_eq!(disk.read(Path::new(NOTE)), None);
+    kept.run("SET b 1");
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    assert_eq!(take_replies(&mut kept), "+OK\r\n");
+    lose_power(&disk, kept, 1);
+    let mut kept = loaded(&disk, "always");
+    kept.run("EXISTS a b");
+    assert_eq!(take_replies(&mut kept), ":2\r\n");
+}
