@@ -3,6 +3,8 @@
 mod failed_syncs;
 
 use std::fs;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 
 use mio::{Poll, Token};
 
@@ -123,18 +125,32 @@ fn a_snapshot_waits_until_what_was_left_of_one_is_removed() {
     assert!(kept.dir.join("snapshot.aof").exists());
 }
 
-/// A journal's thread that cannot tell what it has done, for a while.
-fn held(kept: &Kept, time: Duration) -> std::thread::JoinHandle<()> {
-    let mailbox = kept.keeper.mailbox.clone();
-    let (sender, is_held) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let held = mailbox.lock();
-        sender.send(()).expect("somebody waits for it");
-        std::thread::sleep(time);
-        drop(held);
-    });
-    is_held.recv().expect("it says so");
-    thread
+/// Keeps a journal's thread from telling what it has done until it is released, but not
+/// for ever: a loop that waits for it would keep it so.
+struct Held {
+    release: Sender<()>,
+    thread: JoinHandle<Result<(), RecvTimeoutError>>,
+}
+
+impl Held {
+    fn new(kept: &Kept) -> Held {
+        let mailbox = kept.keeper.mailbox.clone();
+        let (sender, is_held) = channel();
+        let (release, is_released) = channel();
+        let thread = std::thread::spawn(move || {
+            let _held = mailbox.lock();
+            sender.send(()).expect("somebody waits for it");
+            is_released.recv_timeout(Duration::from_secs(20))
+        });
+        is_held.recv().expect("it says so");
+        Held { release, thread }
+    }
+
+    /// Whether nobody has waited for that.
+    fn release(self) -> bool {
+        let _ = self.release.send(());
+        self.thread.join().expect("it does not panic").is_ok()
+    }
 }
 
 #[test]
@@ -147,19 +163,16 @@ fn the_loop_does_not_wait_for_a_journal_that_ends() {
     kept.run("SET a 1");
     kept.turn_until(|engine| !engine.is_holding_replies());
     // Nothing more is to come of that.
-    std::thread::sleep(Duration::from_millis(100));
     kept.turn();
-    let thread = held(&kept, Duration::from_secs(2));
-    let begun_at = clock::monotonic();
+    let held = Held::new(&kept);
     kept.run("SET b 1");
     kept.run("CONFIG SET appendonly no");
     kept.run("SET c 1");
     assert!(kept.engine.is_holding_replies(), "what they say is not durable yet");
-    assert!(clock::monotonic() - begun_at < Duration::from_millis(1_500));
     // Another one has to wait until the files are free.
     kept.run("CONFIG SET appendonly yes");
     assert!(kept.keeper.ending_writer.is_some());
-    thread.join().expect("it does not panic");
+    assert!(held.release(), "the loop has waited");
     kept.turn_until(|engine| !engine.awaits_journal());
     kept.turn_until(is_founded);
     assert!(journaling(&kept.engine) && !kept.engine.is_holding_replies());
