@@ -76,6 +76,8 @@ pub struct Journal<D: Disk> {
     file_bytes: BTreeMap<String, u64>,
     file: D::File,
     file_name: String,
+    /// Bytes that it had when it was begun by this process: with no more it has no group.
+    begun_bytes: u64,
     /// Bytes of the file that are whole groups.
     written: u64,
     /// Bytes of the file that count as durable.
@@ -179,9 +181,11 @@ impl<D: Disk> Journal<D> {
         let names = |files: Vec<(u64, String)>| files.into_iter().map(|(_, name)| name);
         let mut unlisted: Vec<String> = names(bases).filter(|name| !is_listed(name)).collect();
         unlisted.extend(names(incrs).filter(|name| !is_listed(name) && is_left(name)));
+        let begun_bytes;
         let (new, noted) = match current {
             Some(current) => {
                 file_bytes.remove(&current.name);
+                begun_bytes = 0;
                 (current, 0)
             }
             None => {
@@ -189,6 +193,7 @@ impl<D: Disk> Journal<D> {
                 let new = add_incr(&home, &mut manifest, role, &mut last_incr, now_unix_ms);
                 let new = new.map_err(|unsaved| unsaved.fault)?;
                 let noted = new.bytes;
+                begun_bytes = new.bytes;
                 (new, noted)
             }
         };
@@ -199,6 +204,7 @@ impl<D: Disk> Journal<D> {
             file_bytes,
             file,
             file_name: name,
+            begun_bytes,
             written: bytes,
             synced: bytes,
             proven: bytes,
@@ -379,6 +385,23 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
+    /// The number of the file that is written.
+    fn sequence(&self) -> Option<u64> {
+        let mut files = self.manifest.files.iter();
+        files.find(|file| file.name == self.file_name).map(|file| file.sequence)
+    }
+
+    /// Whether the file is one that was begun for groups of which none has come. Where a
+    /// rewrite is tried again and again, another one each time would be one more on a disk
+    /// that may be short of room.
+    fn is_fresh(&self) -> bool {
+        // What is to be removed goes when the next change of the manifest is durable.
+        self.written == self.begun_bytes
+            && !self.is_lost
+            && !self.is_ragged
+            && self.unlisted.is_empty()
+    }
+
     fn file_fault(&self, operation: &'static str, error: &io::Error) -> Fault {
         Fault::new(operation, &self.home.path(&self.file_name), error)
     }
@@ -440,6 +463,7 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(std::mem::replace(&mut self.file_name, new.name), self.written);
         self.file = new.file;
         (self.written, self.synced) = (new.bytes, new.bytes);
+        self.begun_bytes = new.bytes;
         (self.proven, self.noted) = (new.bytes, new.bytes);
         (self.is_dirty, self.is_ragged) = (false, false);
         self.remove_unlisted();

@@ -10,7 +10,6 @@ use std::io;
 
 use super::super::disk::{Disk, DiskFile};
 use super::super::home::Fault;
-use super::super::manifest::ManifestFile;
 use super::super::queue::Queue;
 use super::{Counted, Journal, REMOVED};
 
@@ -96,10 +95,7 @@ impl<D: Disk> Journal<D> {
         if self.suspect.is_none() || self.replaces_from.is_some() {
             return Ok(());
         }
-        let own = |file: &&ManifestFile| file.name == self.file_name;
-        let Some(sequence) = self.manifest.files.iter().find(own).map(|file| file.sequence) else {
-            return Ok(());
-        };
+        let Some(sequence) = self.sequence() else { return Ok(()) };
         let note = self.unsynced.with_followed(sequence, self.written);
         note.save(&self.home)?;
         (self.unsynced, self.has_note) = (note, true);
@@ -155,8 +151,11 @@ impl<D: Disk> Journal<D> {
     /// lost was not promised to survive the machine, and the rest is all there is until
     /// the base is there. So the new file does not count before.
     pub(super) fn leave_broken(&mut self) -> Result<(), Fault> {
-        self.replaces_from.get_or_insert(self.last_incr + 1);
-        self.open_next()?;
+        let is_left = matches!(self.broken, Some(Broken { is_left: true, .. }));
+        if !(is_left && self.is_fresh()) {
+            self.replaces_from.get_or_insert(self.last_incr + 1);
+            self.open_next()?;
+        }
         (self.is_lost, self.is_lost_cut) = (false, false);
         // The base will show what these did, and not all of it can be done twice.
         self.queue = Queue::default();

@@ -16,7 +16,7 @@ const BASE_SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 impl<D: Disk> Journal<D> {
     /// Begins a rewrite: all groups that are not yet written, and all later ones, go to a
-    /// new file, and what comes back writes a new base. It is for the state of every key
+    /// file without any, and what comes back writes a new base. It is for the state of every key
     /// at some time after this call. `now_unix_ms` is noted in the new files.
     ///
     /// A rewrite that had begun is abandoned.
@@ -40,7 +40,9 @@ impl<D: Disk> Journal<D> {
                 }
                 return Err(fault);
             }
-            self.open_next()?;
+            if !self.is_fresh() {
+                self.open_next()?;
+            }
         }
         self.last_base += 1;
         let location = &self.home.location;
@@ -52,7 +54,7 @@ impl<D: Disk> Journal<D> {
         let disk = self.home.disk.clone();
         let writer = SnapshotWriter::create(disk, temp, path, header, BASE_SYNC_BYTES)?;
         self.rewrite = Some(Rewrite {
-            first_incr: self.last_incr,
+            first_incr: self.sequence().unwrap_or(self.last_incr),
             base: ManifestFile { name, sequence: self.last_base, role: Role::Base },
             may_be_listed: false,
         });
