@@ -152,11 +152,11 @@ impl<D: Disk> Journal<D> {
     /// Removes what an earlier change of the manifest may have listed; one has become
     /// durable that does not.
     pub(super) fn remove_unlisted(&mut self) {
-        for name in std::mem::take(&mut self.unlisted) {
-            if !self.manifest.files.iter().any(|file| file.name == name) {
-                self.remove(&name);
-            }
-        }
+        let mut unlisted = std::mem::take(&mut self.unlisted);
+        unlisted.retain(|name| !self.manifest.files.iter().any(|file| file.name == *name));
+        // What cannot be removed now is tried again with the next.
+        unlisted.retain(|name| !self.remove(name));
+        self.unlisted = unlisted;
     }
 
     /// Removes the files that are listed as no longer needed, and then their lines.
@@ -165,7 +165,9 @@ impl<D: Disk> Journal<D> {
         let history = self.manifest.files.iter().filter(|file| is_history(file));
         let mut removed: Vec<String> = history.map(|file| file.name.clone()).collect();
         removed.retain(|name| self.remove(name));
-        if removed.is_empty() {
+        // Otherwise the machine's end could take the lines and leave the files, which nobody
+        // would look at again.
+        if removed.is_empty() || self.home.sync_dir().is_err() {
             return;
         }
         let mut manifest = self.manifest.clone();
