@@ -68,10 +68,11 @@ pub fn check_file(
 ) -> Result<Checked, Fault> {
     if !fix {
         let report = persist::check(&SystemDisk, path, progress)?;
-        return Ok(Checked { text: report.to_string(), is_whole: report.bad.is_none() });
+        return Ok(Checked { text: report.to_string(), is_whole: report.is_whole() });
     }
     let (report, fixed) = persist::fix(&SystemDisk, path, progress)?;
-    Ok(Checked { text: format!("{report}\n{fixed}"), is_whole: true })
+    // What is bad has been mended.
+    Ok(Checked { text: format!("{report}\n{fixed}"), is_whole: report.missing.is_none() })
 }
 
 /// What decides how much is logged, for as long as the server runs.

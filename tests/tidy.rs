@@ -243,6 +243,25 @@ fn subject_faults(name: &str, code: &str) -> Vec<String> {
     faults
 }
 
+/// Files of one folder, by name and code, that import each other: two that cannot be read
+/// one after the other are one.
+fn circle_faults(sources: &[(&str, &str)]) -> Vec<String> {
+    let mut imports = BTreeSet::new();
+    for (name, code) in sources {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for (_, line) in code_lines(code) {
+            for used in after_each(line, "use super::").map(first_word) {
+                imports.insert((*name, format!("{folder}/{used}.rs")));
+            }
+        }
+    }
+    let is_mutual = |(one, other): &&(&str, String)| {
+        *one < other.as_str() && imports.iter().any(|(name, used)| name == other && used == one)
+    };
+    let circles = imports.iter().filter(is_mutual);
+    circles.map(|(one, other)| format!("{one} and {other} import each other")).collect()
+}
+
 /// Differences between `table` and the table of layers in the documentation of
 /// the crate, which lists each layer below what it uses.
 fn map_faults(documentation: &str, table: &[(&str, &[&str])]) -> Vec<String> {
@@ -301,6 +320,20 @@ fn what_belongs_to_one_layer_stays_there() {
 #[test]
 fn files_have_one_subject() {
     expect_none_in_sources(subject_faults);
+}
+
+#[test]
+fn files_of_one_folder_do_not_import_each_other() {
+    let sources = sources();
+    let all: Vec<_> = sources.iter().map(|it| (it.name.as_str(), it.code.as_str())).collect();
+    expect_none(&circle_faults(&all));
+    let faulty = [
+        ("a/b.rs", "use super::c;\nuse super::d::D;"),
+        ("a/c.rs", "use super::super::b::B;\nuse super::d::E;"),
+        ("a/d.rs", "// use super::c;\n    use super::b::{B, C};"),
+        ("e/d.rs", "use super::b::B;"),
+    ];
+    assert_eq!(circle_faults(&faulty), ["a/b.rs and a/d.rs import each other"]);
 }
 
 #[test]

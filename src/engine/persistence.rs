@@ -8,7 +8,7 @@ use crate::commands::Runs;
 /// The longest pause before a rewrite that has failed is tried again, in seconds.
 const PAUSE_MAX_S: u64 = 600;
 /// The same while somebody waits for it: before it succeeds there is no journal, or nothing
-/// can be changed.
+/// can be changed, or no sync counts that WAITAOF waits for.
 const AWAITED_PAUSE_MAX_S: u64 = 20;
 
 impl Engine {
@@ -78,14 +78,15 @@ impl Engine {
     /// A journal that was begun in the middle is none before it is rewritten, and one that
     /// may have lost something can be relied on only as far as it was synced before.
     fn request_wanted_rewrite(&mut self) {
-        let persistence = &mut self.server.persistence;
+        let persistence = &self.server.persistence;
         if !persistence.awaits_rewrite() || persistence.rewrite.is_active() {
             return;
         }
-        let is_awaited = persistence.is_unfounded || persistence.fault.is_some();
+        let is_awaited =
+            persistence.is_unfounded || persistence.fault.is_some() || self.awaited_seq().is_some();
         let pause_max_s = if is_awaited { AWAITED_PAUSE_MAX_S } else { PAUSE_MAX_S };
         if self.now.unix_s() >= persistence.rewrite.retry_s(pause_max_s) {
-            persistence.rewrite.is_requested = true;
+            self.server.persistence.rewrite.is_requested = true;
         }
     }
 
@@ -177,14 +178,16 @@ mod tests {
     use super::*;
     use crate::clock::Now;
     use crate::config::Config;
-    use crate::engine::{Environment, JournalProgress};
+    use crate::engine::{Environment, JournalProgress, Peer};
 
-    /// The pauses, in seconds, between rewrites that all fail.
-    fn pauses(progress: &JournalProgress) -> Vec<u64> {
+    /// The pauses, in seconds, between rewrites that all fail, while a client asks for
+    /// something again and again, and may wait for it.
+    fn pauses(progress: &JournalProgress, request: &str) -> Vec<u64> {
         let mut now = Now { monotonic: Duration::ZERO, unix_us: 1_000_000_000_000 };
         let mut engine = Engine::new(Config::default(), Environment::simulated(1), now);
         engine.start_journal();
         engine.note_journal(progress.clone());
+        engine.connect(1, Peer::in_process(), now);
         let mut tried_s = Vec::new();
         while tried_s.len() < 10 {
             engine.tick(now);
@@ -192,6 +195,7 @@ mod tests {
                 assert_eq!(kind, SnapshotKind::Rewrite);
                 tried_s.push(now.unix_s());
                 engine.note_snapshot(kind, false);
+                engine.receive(1, request.as_bytes(), now);
             }
             now = now.advanced(Duration::from_secs(1));
         }
@@ -201,13 +205,15 @@ mod tests {
     #[test]
     fn a_rewrite_that_nobody_waits_for_is_tried_less_and_less_often() {
         let alone = JournalProgress { wants_rewrite: true, ..JournalProgress::default() };
-        assert_eq!(pauses(&alone), [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(pauses(&alone, "SET a 1\r\n"), [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        let often = [5, 10, 20, 20, 20, 20, 20, 20, 20];
+        assert_eq!(pauses(&alone, "SET a 1\r\nWAITAOF 1 0 0\r\n"), often);
         let fault = Some("Input/output error".to_owned());
         for awaited in [
             JournalProgress { fault, ..alone.clone() },
             JournalProgress { is_unfounded: true, ..alone },
         ] {
-            assert_eq!(pauses(&awaited), [5, 10, 20, 20, 20, 20, 20, 20, 20]);
+            assert_eq!(pauses(&awaited, "SET a 1\r\n"), often);
         }
     }
 }

@@ -5,11 +5,13 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::aside::{free_name, keep_aside};
 use super::disk::{Disk, DiskFile, append_all};
 use super::groups::{FileKind, Header, end_command, push_sealed, synced_command};
 use super::home::{Fault, LOCK_NAME, dir_of, read_manifest};
-use super::opening::{free_name, keep_aside};
-use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner};
+use super::manifest::{ManifestFile, Role};
+use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanned, Scanner, has_no_groups};
+use super::unsynced::UnsyncedNote;
 
 /// Groups that are read between two calls of a progress callback.
 const GROUPS_PER_REPORT: u64 = 4096;
@@ -32,6 +34,16 @@ pub struct BadPlace {
     pub lost_bytes: u64,
 }
 
+/// What a file lacks, by what is noted beside it: the process that wrote it had gone on in
+/// another file after a sync of it had failed, and then the machine has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// How long it was when another one followed it, in bytes.
+    pub noted_bytes: u64,
+    /// Files with groups behind it. They are not loaded.
+    pub files_behind: usize,
+}
+
 /// What there is in a file. `Display` says it in a few lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -47,11 +59,20 @@ pub struct Report {
     pub commands: u64,
     /// The first bad place; `None` if the file is whole.
     pub bad: Option<BadPlace>,
+    /// What is missing at its end, where that can be known.
+    pub missing: Option<Missing>,
+}
+
+impl Report {
+    /// Whether all of it is there.
+    pub fn is_whole(&self) -> bool {
+        self.bad.is_none() && self.missing.is_none()
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { path, origin, bytes, groups, commands, bad } = self;
+        let Report { path, origin, bytes, groups, commands, bad, missing } = self;
         write!(f, "{}: ", path.display())?;
         match origin {
             Origin::Journal(Header { kind: FileKind::Snapshot, .. }) => f.write_str("snapshot"),
@@ -62,6 +83,14 @@ impl fmt::Display for Report {
             Origin::Unknown => f.write_str("unknown origin"),
         }?;
         writeln!(f, ", {bytes} bytes")?;
+        if let Some(Missing { noted_bytes, files_behind }) = missing {
+            writeln!(
+                f,
+                "missing: a sync of it had failed, and it had {noted_bytes} bytes when another one \
+                 followed it; a start loads none of the {files_behind} files behind it and keeps \
+                 them aside, unless aof-load-truncated is no"
+            )?;
+        }
         let Some(bad) = bad else {
             return write!(f, "whole: {groups} groups, {commands} commands");
         };
@@ -162,7 +191,41 @@ pub fn check<D: Disk>(
     path: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Fault> {
-    look_through(disk, path, progress, &mut |_| Ok(()))
+    let mut report = look_through(disk, path, progress, &mut |_| Ok(()))?;
+    if let Origin::Journal(Header { kind: FileKind::Incr, sequence, .. }) = report.origin {
+        let end = report.bad.map_or(report.bytes, |bad| bad.at);
+        report.missing = missing_behind(disk, path, sequence, end)?;
+    }
+    Ok(report)
+}
+
+/// What the file with this number lacks, whose whole groups end at `end`, by the note and
+/// the manifest beside it.
+fn missing_behind<D: Disk>(
+    disk: &D,
+    path: &Path,
+    sequence: u64,
+    end: u64,
+) -> Result<Option<Missing>, Fault> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(file_name) = name.strip_suffix(&format!(".{sequence}.incr.aof")) else {
+        return Ok(None);
+    };
+    let dir = dir_of(path);
+    let note = UnsyncedNote::load(disk, dir, file_name)?;
+    let Some(noted_bytes) = note.and_then(|note| note.bytes_of(sequence)) else { return Ok(None) };
+    let manifest = dir.join(format!("{file_name}{MANIFEST_ENDING}"));
+    // Without one, or with one that cannot be read, there is no journal that lacks something.
+    let Ok(Ok(manifest)) = read_manifest(disk, &manifest) else { return Ok(None) };
+    let has_groups = |file: &&ManifestFile| {
+        let opened = disk.open(&dir.join(&file.name), false);
+        file.role == Role::Incr
+            && file.sequence > sequence
+            && !opened.and_then(has_no_groups).unwrap_or(true)
+    };
+    let files_behind = manifest.chain().filter(has_groups).count();
+    let is_missing = noted_bytes > end && files_behind > 0;
+    Ok(is_missing.then_some(Missing { noted_bytes, files_behind }))
 }
 
 /// Mends a file, so that it can be loaded. A torn one is cut behind its last whole group.
@@ -174,6 +237,9 @@ pub fn check<D: Disk>(
 ///
 /// A file of Redis has no sums, so nothing behind its first bad place can be trusted: it
 /// is cut there.
+///
+/// What is [missing](Missing) stays so: what to do with the files behind it is left to a
+/// start of the server.
 ///
 /// Where the machine stops between the two renamings of the end, the file is missing,
 /// and the new one is beside it with the ending `.fixed`.
@@ -228,7 +294,9 @@ fn look_through<D: Disk>(
     let mut scanner = Scanner::new(file, PIECE_BYTES).map_err(Fault::of("read", path))?;
     let bytes = scanner.len();
     let (origin, path_kept) = (scanner.origin(), path.to_path_buf());
-    let mut report = Report { path: path_kept, origin, bytes, groups: 0, commands: 0, bad: None };
+    let (groups, commands) = (0, 0);
+    let mut report =
+        Report { path: path_kept, origin, bytes, groups, commands, bad: None, missing: None };
     let mut count = 0;
     loop {
         let position = scanner.position();

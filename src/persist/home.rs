@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all, read_all};
 use super::manifest::{Manifest, ManifestError, Role};
-use crate::protocol::number::parse_u64;
 
 /// The name of the file whose lock keeps a second server out.
 pub(super) const LOCK_NAME: &str = "tollgate.lock";
@@ -43,12 +42,6 @@ impl Location {
     /// The name of a file that is not finished; whatever has it at a start is removed.
     pub(super) fn temp_name(&self, name: &str) -> String {
         format!("temp-{name}")
-    }
-
-    /// The name of the file that says that a sync has failed of what counts: whoever
-    /// reads the files may see what is not on the disk.
-    fn mark_name(&self) -> String {
-        format!("{}.unsynced", self.file_name)
     }
 
     pub(super) fn is_temp(&self, name: &str) -> bool {
@@ -112,24 +105,6 @@ pub(super) struct Unsaved {
     pub(super) is_uncertain: bool,
 }
 
-/// A file that another one follows, although a sync of it has failed: what it had may not
-/// be on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LeftFile {
-    /// Its number.
-    pub(super) sequence: u64,
-    /// Bytes of the groups that were written to it.
-    pub(super) bytes: u64,
-}
-
-fn parse_left(line: &[u8]) -> Option<LeftFile> {
-    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let words: Vec<&str> = text.split(' ').collect();
-    let ["seq", sequence, "bytes", bytes] = words[..] else { return None };
-    let number = |word: &str| parse_u64(word.as_bytes());
-    Some(LeftFile { sequence: number(sequence)?, bytes: number(bytes)? })
-}
-
 /// An open journal directory; nobody else has it.
 pub(super) struct Home<D: Disk> {
     pub(super) disk: D,
@@ -168,57 +143,19 @@ impl<D: Disk> Home<D> {
         self.disk.sync_dir(&self.dir).map_err(Fault::of("sync", &self.dir))
     }
 
-    /// Notes for the next process, durably, that the files may show what is not on the
-    /// disk, and of those that others follow how long they were. An older note stays if
-    /// that fails.
-    pub(super) fn mark(&self, left: &[LeftFile]) -> Result<(), Fault> {
-        let name = self.location.mark_name();
-        let path = self.path(&name);
-        if left.is_empty() {
-            // A disk that has just failed is asked for as little as possible.
-            self.disk.create(&path).map_err(Fault::of("create", &path))?;
-        } else {
-            let lines =
-                left.iter().map(|file| format!("seq {} bytes {}\n", file.sequence, file.bytes));
-            let temp = self.path(&self.location.temp_name(&name));
-            self.put(&temp, lines.collect::<String>().as_bytes())?;
-            self.disk.rename(&temp, &path).map_err(Fault::of("replace", &path))?;
-        }
-        self.sync_dir()
-    }
-
-    /// Takes the note back. If it stays, a start takes longer.
-    pub(super) fn unmark(&self) {
-        let _ = self.disk.remove(&self.path(&self.location.mark_name()));
-    }
-
-    /// What the last process has noted so; `None` if it has not.
-    pub(super) fn load_mark(&self) -> Result<Option<Vec<LeftFile>>, Fault> {
-        let path = self.path(&self.location.mark_name());
-        let file = match self.disk.open(&path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(Fault::of("open", &path))?,
-        };
-        let text = read_all(&file, MANIFEST_BYTES_MAX).map_err(Fault::of("read", &path))?;
-        let lines = text.split_inclusive(|&byte| byte == b'\n');
-        let left: Option<Vec<LeftFile>> = lines.map(parse_left).collect();
-        left.map(Some).ok_or_else(|| {
-            let error = io::Error::new(io::ErrorKind::InvalidData, "it is no note of this program");
-            Fault::new("read", &path, &error)
-        })
-    }
-
     /// The names in the directory.
     pub(super) fn list(&self) -> Result<Vec<String>, Fault> {
         self.disk.list(&self.dir).map_err(Fault::of("list", &self.dir))
     }
 
-    /// The bases in the directory, finished and listed or not: their numbers and names.
-    pub(super) fn bases(&self) -> Result<Vec<(u64, String)>, Fault> {
-        let prefix = format!("{}.", self.location.file_name);
+    /// The files of a role in the directory, finished and listed or not: their numbers and
+    /// names.
+    pub(super) fn numbered(&self, role: Role) -> Result<Vec<(u64, String)>, Fault> {
         let number = |name: &str| {
             let own = name.strip_prefix("temp-").unwrap_or(name);
-            own.strip_prefix(&prefix)?.strip_suffix(".base.aof")?.parse().ok()
+            let mut words = own.strip_prefix(&self.location.file_name)?.split('.').skip(1);
+            let number = words.next()?.parse().ok()?;
+            (self.location.name_of(role, number) == own).then_some(number)
         };
         let names = self.list()?.into_iter();
         Ok(names.filter_map(|name| Some((number(&name)?, name))).collect())
@@ -246,7 +183,7 @@ impl<D: Disk> Home<D> {
     }
 
     /// Writes a whole file and syncs it, but not its name.
-    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
         let mut file = self.disk.create(path).map_err(Fault::of("create", path))?;
         append_all(&mut file, bytes).map_err(Fault::of("write", path))?;
         file.sync_data().map_err(Fault::of("sync", path))

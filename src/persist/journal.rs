@@ -1,32 +1,24 @@
 //! The journal that is being written: a state machine whose every step may fail and can
 //! be taken again.
 
+mod failed_sync;
 mod rewriting;
+mod writing;
 
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 
-use super::disk::{Disk, DiskFile, append_all};
-use super::groups::{SEAL_BYTES, push_sealed, seal};
-use super::home::{Fault, Home, LeftFile};
+use super::aside::Uncut;
+use super::disk::{Disk, DiskFile};
+use super::groups::SEAL_BYTES;
+use super::home::{Fault, Home};
 use super::incr::{CurrentFile, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
-use super::opening::{CutTail, Uncut};
+use super::outcome::CutTail;
 use super::queue::Queue;
-
-/// How many groups, and bytes of them unless a single one is larger, are given to the
-/// system at once. With their seals, and a note before them, they are as many pieces as it
-/// takes at the most.
-const WRITTEN_GROUPS_MAX: usize = 511;
-const WRITTEN_BYTES_MAX: usize = 1024 * 1024;
-
-/// Writes up to this size, in bytes, find room in the file that was made for them. What
-/// is larger takes the disk so long that a new length adds little to it, and room would
-/// be as much to write again.
-const ROOM_FOR_MAX: usize = 32 * 1024;
-
-/// How much room is made at a time, in bytes: enough for some fifty small groups.
-const ROOM_BYTES: u64 = 256 * 1024;
+use super::scanner::has_no_groups;
+use super::unsynced::UnsyncedNote;
+use failed_sync::Broken;
 
 /// Nothing brings such a file back, and what was in it is still in memory.
 const REMOVED: &str = "a file of the journal has been removed; CONFIG SET appendonly no and then \
@@ -70,15 +62,6 @@ struct Rewrite {
     may_be_listed: bool,
 }
 
-/// Groups that had counted when they were written, and are not kept in memory therefore,
-/// were to be synced after all, and that has failed. Nobody knows which of them are on
-/// the disk, but a base shows what they did.
-struct Broken {
-    fault: Fault,
-    /// Groups go to a file behind the one that may have lost some.
-    is_left: bool,
-}
-
 /// An open journal, whose directory is locked as long as it lives.
 ///
 /// [`append`](Journal::append) queues groups, [`write`](Journal::write) puts them into
@@ -93,6 +76,8 @@ pub struct Journal<D: Disk> {
     file_bytes: BTreeMap<String, u64>,
     file: D::File,
     file_name: String,
+    /// Bytes that it had when it was begun by this process: with no more it has no group.
+    begun_bytes: u64,
     /// Bytes of the file that are whole groups.
     written: u64,
     /// Bytes of the file that count as durable.
@@ -115,10 +100,9 @@ pub struct Journal<D: Disk> {
     /// succeed afterwards say nothing of them.
     suspect: Option<Fault>,
     /// The next process will know of that from a note.
-    is_marked: bool,
-    /// The listed files that were gone on from meanwhile. Each may lack any of its groups
-    /// after the machine's end, and those behind it are not to be loaded then.
-    left: Vec<LeftFile>,
+    has_note: bool,
+    /// What that one says, or is to say.
+    unsynced: UnsyncedNote,
     queue: Queue,
     /// Number of the last group in the queue.
     queued_seq: u64,
@@ -168,29 +152,40 @@ pub(super) struct Found<D: Disk> {
     pub(super) now_unix_ms: u64,
     /// See [`Opening::replace`](super::Opening::replace).
     pub(super) replaces: bool,
-    /// What the last process has noted of files that were gone on from.
-    pub(super) left: Vec<LeftFile>,
+    /// What the last process has noted, if a sync had failed.
+    pub(super) unsynced: UnsyncedNote,
 }
 
 impl<D: Disk> Journal<D> {
     /// Goes on with a journal, in a new file if need be.
     pub(super) fn begin(found: Found<D>) -> Result<Journal<D>, Fault> {
         let Found { home, mut manifest, mut file_bytes, current, uncut, .. } = found;
-        let Found { now_unix_ms, replaces, left, .. } = found;
-        let mut last_incr = manifest.last_sequence(Role::Incr);
+        let Found { now_unix_ms, replaces, unsynced, .. } = found;
+        // One that nobody wants any more may still be being written, or have what somebody
+        // else has put there.
+        let bases = home.numbered(Role::Base)?;
+        let incrs = home.numbered(Role::Incr)?;
+        let last = |role, named: &[(u64, String)]| {
+            let numbers = named.iter().map(|(sequence, _)| *sequence);
+            numbers.max().unwrap_or(0).max(manifest.last_sequence(role))
+        };
+        let (last_base, mut last_incr) = (last(Role::Base, &bases), last(Role::Incr, &incrs));
         let replaces_from = replaces.then_some(last_incr + 1);
-        // One that nobody wants any more may still be being written.
-        let bases = home.bases()?;
-        let last_named = bases.iter().map(|(sequence, _)| *sequence).max().unwrap_or(0);
-        let last_base = manifest.last_sequence(Role::Base).max(last_named);
-        let unlisted: Vec<String> = bases
-            .into_iter()
-            .filter(|(_, name)| !manifest.files.iter().any(|file| file.name == *name))
-            .map(|(_, name)| name)
-            .collect();
+        let is_listed = |name: &String| manifest.files.iter().any(|file| file.name == *name);
+        // What was to be the next one, when it could not be listed. It is not needed; one
+        // with groups is somebody's.
+        let is_left = |name: &String| {
+            let opened = home.disk.open(&home.path(name), false);
+            opened.and_then(has_no_groups).unwrap_or(false)
+        };
+        let names = |files: Vec<(u64, String)>| files.into_iter().map(|(_, name)| name);
+        let mut unlisted: Vec<String> = names(bases).filter(|name| !is_listed(name)).collect();
+        unlisted.extend(names(incrs).filter(|name| !is_listed(name) && is_left(name)));
+        let begun_bytes;
         let (new, noted) = match current {
             Some(current) => {
                 file_bytes.remove(&current.name);
+                begun_bytes = 0;
                 (current, 0)
             }
             None => {
@@ -198,6 +193,7 @@ impl<D: Disk> Journal<D> {
                 let new = add_incr(&home, &mut manifest, role, &mut last_incr, now_unix_ms);
                 let new = new.map_err(|unsaved| unsaved.fault)?;
                 let noted = new.bytes;
+                begun_bytes = new.bytes;
                 (new, noted)
             }
         };
@@ -208,6 +204,7 @@ impl<D: Disk> Journal<D> {
             file_bytes,
             file,
             file_name: name,
+            begun_bytes,
             written: bytes,
             synced: bytes,
             proven: bytes,
@@ -218,8 +215,8 @@ impl<D: Disk> Journal<D> {
             is_lost_cut: false,
             broken: None,
             suspect: None,
-            is_marked: replaces,
-            left,
+            has_note: replaces,
+            unsynced,
             queue: Queue::default(),
             queued_seq: 0,
             written_seq: 0,
@@ -322,8 +319,8 @@ impl<D: Disk> Journal<D> {
 
     /// Puts everything that is queued into the file. Answers whether all is well.
     pub fn write(&mut self) -> bool {
-        if self.wants_rewrite() && !self.is_marked {
-            self.mark();
+        if self.wants_rewrite() && !self.has_note {
+            self.leave_note();
         }
         let written = self.try_write();
         self.fault = written.err().or_else(|| self.break_fault());
@@ -342,49 +339,11 @@ impl<D: Disk> Journal<D> {
         self.fault.is_none()
     }
 
-    /// Whether only a rewrite, whatever it costs, makes the journal whole: groups that
-    /// counted when they were written may be lost. Until it is finished the fault stands.
-    pub fn needs_rewrite(&self) -> bool {
-        self.broken.is_some()
-    }
-
-    /// Whether a rewrite is to be begun at once, needed or not: a sync has failed of groups
-    /// that had counted when they were written. No later one says whether those are on the
-    /// disk, so nothing more counts as synced before a base shows what they did.
-    pub fn wants_rewrite(&self) -> bool {
-        self.failed_sync().is_some()
-    }
-
-    /// The sync that only a rewrite makes up for, see [`Journal::wants_rewrite`].
-    pub fn failed_sync(&self) -> Option<&Fault> {
-        self.broken.as_ref().map(|broken| &broken.fault).or(self.suspect.as_ref())
-    }
-
     /// Whether what is appended counts only from the end of the first rewrite on, which is
     /// to be begun at once: what is in the files is of another time, or may not be on the
     /// disk.
     pub fn is_replacement(&self) -> bool {
         self.replaces_from.is_some()
-    }
-
-    fn break_fault(&self) -> Option<Fault> {
-        self.broken.as_ref().map(|broken| broken.fault.clone())
-    }
-
-    /// The file cannot be gone on with, and not be cut to what is durable either: more
-    /// than that has counted.
-    fn check_left(&self) -> Result<(), Fault> {
-        match &self.broken {
-            Some(Broken { fault, is_left: false }) => Err(fault.clone()),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn break_off(&mut self, mut fault: Fault) {
-        self.forget_rewrite();
-        fault.cause.push_str("; the journal has to be rewritten");
-        self.fault = Some(fault.clone());
-        self.broken = Some(Broken { fault, is_left: false });
     }
 
     fn try_write(&mut self) -> Result<(), Fault> {
@@ -426,50 +385,21 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Answers the fault that there is.
-    fn note_failed_sync(&mut self, fault: Fault) -> Fault {
-        let has_counted_more = self.proven < self.synced;
-        if self.counted == Counted::Written && self.broken.is_none() {
-            // None of the groups is left to be written again, and the file as it can be
-            // read is the best there is.
-            self.suspect.get_or_insert_with(|| fault.clone());
-            self.mark();
-            self.forget_rewrite();
-            return fault;
-        }
-        self.give_up_file();
-        if has_counted_more {
-            self.mark();
-            self.break_off(fault.clone());
-        }
-        self.break_fault().unwrap_or(fault)
+    /// The number of the file that is written.
+    fn sequence(&self) -> Option<u64> {
+        let mut files = self.manifest.files.iter();
+        files.find(|file| file.name == self.file_name).map(|file| file.sequence)
     }
 
-    /// Leaves a note for the next process. If that fails it is tried again by the next
-    /// write.
-    fn mark(&mut self) {
-        // What may be there already stays.
-        self.is_marked |= self.home.mark(&self.left).is_ok();
-    }
-
-    /// Only the last file that is loaded may end in a torn group, and may lack groups at
-    /// its end. Where a sync of the current one has failed that may be so, whatever later
-    /// ones say; so the next process has to know how long it was before another file
-    /// follows it. What is not loaded before there is a base needs no such note.
-    fn note_left(&mut self) -> Result<(), Fault> {
-        if self.suspect.is_none() || self.replaces_from.is_some() {
-            return Ok(());
-        }
-        let own = |file: &&ManifestFile| file.name == self.file_name;
-        let Some(sequence) = self.manifest.files.iter().find(own).map(|file| file.sequence) else {
-            return Ok(());
-        };
-        let mut left = self.left.clone();
-        left.retain(|file| file.sequence != sequence);
-        left.push(LeftFile { sequence, bytes: self.written });
-        self.home.mark(&left)?;
-        (self.left, self.is_marked) = (left, true);
-        Ok(())
+    /// Whether the file is one that was begun for groups of which none has come. Where a
+    /// rewrite is tried again and again, another one each time would be one more on a disk
+    /// that may be short of room.
+    fn is_fresh(&self) -> bool {
+        // What is to be removed goes when the next change of the manifest is durable.
+        self.written == self.begun_bytes
+            && !self.is_lost
+            && !self.is_ragged
+            && self.unlisted.is_empty()
     }
 
     fn file_fault(&self, operation: &'static str, error: &io::Error) -> Fault {
@@ -485,33 +415,6 @@ impl<D: Disk> Journal<D> {
         self.durable_seq = self.written_seq;
     }
 
-    /// Writes down how much has been synced, if that is not written down already: to be
-    /// called when nothing else is to be done, for the next groups that are written say it
-    /// themselves. If it cannot be written, less is known after a crash.
-    pub fn note_synced(&mut self) {
-        let Some(note) = self.synced_note() else { return };
-        if self.is_lost || self.is_ragged || self.uncut.is_some() || self.broken.is_some() {
-            return;
-        }
-        self.is_dirty = true;
-        if append_all(&mut self.file, &note).is_ok() {
-            self.written += note.len() as u64;
-            self.noted = self.written;
-        } else {
-            self.is_ragged = true;
-            let _ = self.cut_ragged_end();
-        }
-    }
-
-    fn synced_note(&self) -> Option<Vec<u8>> {
-        if self.noted >= self.proven {
-            return None;
-        }
-        let mut note = Vec::new();
-        push_sealed(&mut note, self.written, &super::groups::synced_command(self.proven));
-        Some(note)
-    }
-
     /// A file whose name is gone takes everything without a word, and keeps nothing.
     fn check_name(&mut self) -> Result<(), Fault> {
         match self.file.has_name() {
@@ -522,51 +425,6 @@ impl<D: Disk> Journal<D> {
                 Err(self.file_fault("write", &error))
             }
             Err(error) => Err(self.file_fault("look at", &error)),
-        }
-    }
-
-    /// What was written since the last sync is not assumed to be there.
-    fn give_up_file(&mut self) {
-        self.is_lost = true;
-        self.is_lost_cut = false;
-        self.written_seq -= self.queue.unsynced_groups();
-        self.queue.rewind();
-        self.written = self.synced;
-        self.proven = self.proven.min(self.written);
-        // At once, although it has to be done again until it is durable: should the
-        // process end now, the next one would read, and build upon, what may not be on
-        // the disk.
-        let _ = self.file.truncate(self.synced);
-        self.room_end = 0;
-    }
-
-    /// Cuts the file that was given up to what is durable, so that it stays a part of
-    /// the chain, and writes the rest into a new one.
-    fn recover(&mut self) -> Result<(), Fault> {
-        if !self.is_lost_cut {
-            let cut = self.file.truncate(self.synced);
-            cut.map_err(|error| self.file_fault("cut", &error))?;
-            let synced = self.file.sync_data();
-            synced.map_err(|error| self.file_fault("sync", &error))?;
-            (self.is_lost_cut, self.is_ragged) = (true, false);
-        }
-        self.check_chain()?;
-        self.open_next()?;
-        self.is_lost = false;
-        self.write_queue()?;
-        self.sync_all()
-    }
-
-    /// Whether all listed files are still there. To list another one beside them would
-    /// be to call a journal whole that cannot be loaded.
-    fn check_chain(&self) -> Result<(), Fault> {
-        let names = self.home.list()?;
-        match self.manifest.chain().find(|file| !names.contains(&file.name)) {
-            None => Ok(()),
-            Some(file) => {
-                let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
-                Err(Fault::new("go on without", &self.home.path(&file.name), &error))
-            }
         }
     }
 
@@ -589,106 +447,9 @@ impl<D: Disk> Journal<D> {
         self.cut_tail.take()
     }
 
-    fn cut_ragged_end(&mut self) -> Result<(), Fault> {
-        if self.is_ragged {
-            let cut = self.file.truncate(self.written);
-            cut.map_err(|error| self.file_fault("cut", &error))?;
-            self.room_end = 0;
-            self.is_dirty = true;
-            self.is_ragged = false;
-        }
-        Ok(())
-    }
-
-    /// Makes room for a write of so many bytes, if that is worth while. Without it they are
-    /// written all the same.
-    fn make_room(&mut self, bytes: usize) {
-        if !self.wants_room || bytes > ROOM_FOR_MAX || self.written + bytes as u64 <= self.room_end
-        {
-            return;
-        }
-        if self.file.make_room(ROOM_BYTES).is_err() {
-            // What there is of it is not left lying on a disk that may be full.
-            self.is_ragged = self.file.truncate(self.written).is_err();
-        }
-        // If there was none, it is asked for again when as much has been written.
-        self.room_end = self.written + ROOM_BYTES;
-        self.is_dirty = true;
-    }
-
-    /// The file ends where its last group does. Should that fail, its readers pass over
-    /// what is left.
-    fn give_room_back(&mut self) {
-        if self.room_end > self.written && self.file.truncate(self.written).is_ok() {
-            self.is_dirty = true;
-        }
-        self.room_end = 0;
-    }
-
-    /// Writes what is queued, as much as possible at once. The groups are not copied for
-    /// that: their seals are put between them as they are written, and what is known to be
-    /// synced before them.
-    fn write_queue(&mut self) -> Result<(), Fault> {
-        while self.queue.unwritten_bytes() > 0 {
-            self.seals.clear();
-            self.sealed_ends.clear();
-            let note = self.synced_note().unwrap_or_default();
-            let mut total = note.len();
-            for group in self.queue.unwritten().take(WRITTEN_GROUPS_MAX) {
-                if !self.seals.is_empty() && total + group.len() > WRITTEN_BYTES_MAX {
-                    break;
-                }
-                self.seals.push(seal(self.written + total as u64, group));
-                total += group.len() + SEAL_BYTES;
-                self.sealed_ends.push(total);
-            }
-            self.make_room(total);
-            self.cut_ragged_end()?;
-            let mut pieces = Vec::with_capacity(1 + 2 * self.seals.len());
-            pieces.push(IoSlice::new(&note));
-            for (group, seal) in self.queue.unwritten().zip(&self.seals) {
-                pieces.extend([IoSlice::new(group), IoSlice::new(seal)]);
-            }
-            let mut left = &mut pieces[..];
-            self.is_dirty = true;
-            let mut done = 0;
-            let mut result = Ok(());
-            while done < total && result.is_ok() {
-                match self.file.append_vectored(left) {
-                    Ok(taken) => {
-                        IoSlice::advance_slices(&mut left, taken);
-                        done += taken;
-                    }
-                    Err(error) => result = Err(error),
-                }
-            }
-            let groups = self.sealed_ends.partition_point(|&end| end <= done);
-            let whole = match groups {
-                0 if done < note.len() => 0,
-                0 => note.len(),
-                _ => self.sealed_ends[groups - 1],
-            };
-            self.queue.advance(groups);
-            self.written += whole as u64;
-            if whole > 0 && !note.is_empty() {
-                self.noted = self.proven;
-            }
-            self.written_seq += groups as u64;
-            if let Err(error) = result {
-                self.is_ragged = done > whole;
-                // Tried here as well, so that the file is whole while the fault stands;
-                // if it fails, the next write tries it again.
-                let _ = self.cut_ragged_end();
-                return Err(self.file_fault("write", &error));
-            }
-            debug_assert_eq!(done, total);
-        }
-        Ok(())
-    }
-
     /// Goes on in a new file, which is listed behind the current one.
     fn open_next(&mut self) -> Result<(), Fault> {
-        self.note_left()?;
+        self.note_followed()?;
         let mut manifest = self.manifest.clone();
         let role = if self.replaces_from.is_some() { Role::History } else { Role::Incr };
         let (last_incr, now_unix_ms) = (&mut self.last_incr, self.now_unix_ms);
@@ -702,6 +463,7 @@ impl<D: Disk> Journal<D> {
         self.file_bytes.insert(std::mem::replace(&mut self.file_name, new.name), self.written);
         self.file = new.file;
         (self.written, self.synced) = (new.bytes, new.bytes);
+        self.begun_bytes = new.bytes;
         (self.proven, self.noted) = (new.bytes, new.bytes);
         (self.is_dirty, self.is_ragged) = (false, false);
         self.remove_unlisted();

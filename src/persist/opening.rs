@@ -1,17 +1,17 @@
 //! Opening a journal: what there is, group by group, and how to go on.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, DiskFile, append_all};
-use super::home::{Fault, Home, LOCK_NAME, LeftFile, Location};
+use super::aside::{TornEnd, Uncut, lacks_room};
+use super::disk::{Disk, DiskFile};
+use super::home::{Fault, Home, Location};
 use super::incr::CurrentFile;
 use super::journal::{Found, Journal};
-use super::manifest::{Manifest, ManifestError, Role};
-use super::scanner::{End, Group, Origin, PIECE_BYTES, Scanner, Step};
+use super::manifest::{Manifest, ManifestFile, Role};
+use super::outcome::{CutTail, LeftOut, LeftRoom, OpenError};
+use super::scanner::{self, End, Group, Origin, PIECE_BYTES, Scanner, Step};
+use super::unsynced::{UnsyncedNote, rename_left_out};
 
 const OTHER_HEADER: &str = "the file says that it is another one";
 const EMPTY: &str = "the file is empty";
@@ -29,179 +29,6 @@ pub struct ChainFile {
     sequence: u64,
     role: Role,
 }
-
-/// The end of the last file, which was torn and has been cut off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CutTail {
-    /// The file.
-    pub path: PathBuf,
-    /// Where it was cut: behind its last whole group.
-    pub at: u64,
-    /// How many bytes were cut off.
-    pub bytes: u64,
-    /// What was wrong there.
-    pub reason: &'static str,
-    /// Where these bytes are now; `None` if there were none.
-    pub kept: Option<PathBuf>,
-    /// The files behind it, if the last process had gone on in others after a sync of this
-    /// one had failed: what they have comes after what is missing here.
-    pub left_out: Vec<LeftOut>,
-}
-
-/// A file that is not loaded because the one before it lacks something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Where it was.
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Where it is now; `None` if it could not be given another name, so that it will be
-    /// removed.
-    pub kept: Option<PathBuf>,
-}
-
-impl fmt::Display for CutTail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CutTail { path, at, bytes, reason, kept, left_out } = self;
-        write!(f, "{} was cut at offset {at}, by {bytes} bytes: {reason}", path.display())?;
-        if let Some(kept) = kept {
-            write!(f, "; they are kept in {}", kept.display())?;
-        }
-        for LeftOut { path, bytes, kept } in left_out {
-            write!(f, "; {} behind it, with {bytes} bytes, was not loaded", path.display())?;
-            if let Some(kept) = kept {
-                write!(f, " and is kept as {}", kept.display())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Room that the last process had made behind the last group, and did not use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftRoom {
-    /// The file.
-    pub path: PathBuf,
-    /// Where it begins.
-    pub at: u64,
-    /// How many bytes it has, all of them zeros.
-    pub bytes: u64,
-}
-
-impl fmt::Display for LeftRoom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LeftRoom { path, at, bytes } = self;
-        write!(
-            f,
-            "{bytes} bytes of room behind the last group of {} at offset {at}",
-            path.display()
-        )
-    }
-}
-
-/// Why a journal is not opened. Nothing has been changed, except where the disk has
-/// failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// Another server has it.
-    InUse {
-        /// Its directory.
-        dir: PathBuf,
-    },
-    /// The disk.
-    Disk(Fault),
-    /// The list of its files cannot be read.
-    Manifest {
-        /// The list.
-        path: PathBuf,
-        /// What is wrong in it.
-        error: ManifestError,
-    },
-    /// There is no list of its files, but this one, which has something in it.
-    Unlisted {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The last file ends in a write that was cut off, and is not to be cut there.
-    Torn {
-        /// The file.
-        path: PathBuf,
-        /// Offset behind its last whole group.
-        at: u64,
-        /// What is wrong there.
-        reason: &'static str,
-    },
-    /// The last process had gone on in other files after a sync of this one had failed, and
-    /// the machine has stopped before it had a new base. What was not durable was not
-    /// promised, but is not to be left out unasked.
-    Unsynced {
-        /// The file.
-        path: PathBuf,
-        /// Offset behind its last group before the first that is missing.
-        at: u64,
-        /// What is wrong there.
-        reason: &'static str,
-        /// How many files behind it would not be loaded.
-        behind: usize,
-    },
-    /// A file is not whole, and not in the way that a write leaves that was cut off.
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Offset of the group that is not whole.
-        at: u64,
-        /// What is wrong there.
-        reason: &'static str,
-        /// Offset of the next group that is whole, if there is one.
-        behind: Option<u64>,
-    },
-}
-
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> OpenError {
-        OpenError::Disk(fault)
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::InUse { dir } => {
-                let lock = dir.join(LOCK_NAME);
-                write!(f, "another running server holds the lock {}", lock.display())
-            }
-            OpenError::Disk(fault) => fault.fmt(f),
-            OpenError::Manifest { path, error } => write!(f, "{}, {error}", path.display()),
-            OpenError::Unlisted { path } => write!(
-                f,
-                "{} has something in it, but there is no manifest that lists it",
-                path.display()
-            ),
-            OpenError::Torn { path, at, reason } => write!(
-                f,
-                "{} is torn at offset {at}: {reason} (with aof-load-truncated yes it is cut there, \
-                 and so it is by tollgate check {} --fix)",
-                path.display(),
-                path.display()
-            ),
-            OpenError::Unsynced { path, at, reason, behind } => write!(
-                f,
-                "{} is whole up to offset {at} only: {reason} (with aof-load-truncated yes what \
-                 stands from there on, and {behind} files behind it, is kept aside and not loaded)",
-                path.display()
-            ),
-            OpenError::Damaged { path, at, reason, behind } => {
-                write!(f, "{} is damaged at offset {at}: {reason}", path.display())?;
-                if let Some(behind) = behind {
-                    write!(f, "; a whole group stands behind it at offset {behind}")?;
-                }
-                write!(f, " (tollgate check {} shows more)", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// What has become of the last file.
 struct LastFile<D: Disk> {
@@ -230,9 +57,10 @@ pub struct Opening<D: Disk> {
     torn: Option<(u64, &'static str)>,
     /// Files with groups that are not loaded because this one is torn.
     left_out: Vec<ChainFile>,
-    /// The last process has left a note that a sync had failed; what it says of the files
-    /// that it has gone on from.
-    mark: Option<Vec<LeftFile>>,
+    /// Those that the last start has left out, and has not given other names.
+    still_left_out: Vec<ChainFile>,
+    /// What the last process has noted, if a sync had failed.
+    unsynced: Option<UnsyncedNote>,
     /// The last file is one to go on with.
     is_last_ours: bool,
     /// Bytes of room at the end of the file that was read last.
@@ -259,15 +87,22 @@ impl<D: Disk> Opening<D> {
                 Manifest::default()
             }
         };
-        let mut files = Vec::new();
-        for file in manifest.chain() {
+        let look_at = |file: &ManifestFile| {
             let path = home.path(&file.name);
             let opened = home.disk.open(&path, false).map_err(Fault::of("open", &path))?;
             let bytes = opened.len().map_err(Fault::of("look at", &path))?;
             let (name, sequence, role) = (file.name.clone(), file.sequence, file.role);
-            files.push(ChainFile { path, bytes, name, sequence, role });
-        }
-        let mark = home.load_mark()?;
+            Ok::<_, Fault>(ChainFile { path, bytes, name, sequence, role })
+        };
+        let files = manifest.chain().map(look_at).collect::<Result<_, _>>()?;
+        let unsynced = UnsyncedNote::load(&home.disk, &home.dir, &home.location.file_name)?;
+        let is_left_out = |file: &&ManifestFile| {
+            let note = unsynced.as_ref().filter(|_| file.role == Role::History);
+            file.name == home.location.name_of(Role::Incr, file.sequence)
+                && note.is_some_and(|note| note.is_left_out(file.sequence))
+        };
+        // One that is gone has another name already.
+        let still_left_out = manifest.files.iter().filter(is_left_out).flat_map(look_at).collect();
         Ok(Opening {
             home,
             manifest,
@@ -279,7 +114,8 @@ impl<D: Disk> Opening<D> {
             has_sums: false,
             torn: None,
             left_out: Vec::new(),
-            mark,
+            still_left_out,
+            unsynced,
             is_last_ours: false,
             room_bytes: 0,
             now_unix_ms,
@@ -402,9 +238,8 @@ impl<D: Disk> Opening<D> {
     /// Whether a file lacks something from `at` on that the last process has written to
     /// it, and gone on behind although it may not have been durable.
     fn lacks_behind(&self, file: &ChainFile, at: u64) -> bool {
-        let mut left = self.mark.iter().flatten();
-        file.role == Role::Incr
-            && left.any(|left| left.sequence == file.sequence && left.bytes > at)
+        let note = self.unsynced.as_ref().filter(|_| file.role == Role::Incr);
+        note.is_some_and(|note| note.is_more_than(file.sequence, at))
     }
 
     /// The file that is read is the last that is loaded, and is cut.
@@ -415,6 +250,7 @@ impl<D: Disk> Opening<D> {
                 self.left_out.push(file);
             }
         }
+        self.left_out.append(&mut self.still_left_out);
         self.is_last_ours = self.has_sums && at > 0;
         Ok(())
     }
@@ -424,7 +260,8 @@ impl<D: Disk> Opening<D> {
         match end {
             End::Whole => {
                 let len = self.scanner.as_ref().map_or(file.bytes, Scanner::len);
-                if self.lacks_behind(file, len) && !self.is_end()? {
+                let was_end = self.still_left_out.is_empty();
+                if self.lacks_behind(file, len) && !(was_end && self.is_end()?) {
                     self.tear(len, MISSING)?;
                 }
             }
@@ -464,17 +301,21 @@ impl<D: Disk> Opening<D> {
     /// replaced](Journal::is_replacement), as after [`Opening::replace`].
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// See [`OpenError`]. Where it is a sync of the files that has failed, the next process
+    /// finds such a note.
     pub fn finish(mut self) -> Result<(Journal<D>, Option<CutTail>), OpenError> {
         while self.next_group()?.is_some() {}
-        let replaces = self.mark.is_some();
+        let replaces = self.unsynced.is_some();
         let LastFile { current, mut cut_tail, uncut } = self.ready_last_file(replaces)?;
         for file in &self.files {
             // What the last process has written and not synced is about to be built
             // upon. That need not be in the last file only, see `is_end`.
             let opened = self.home.disk.open(&file.path, false);
             let mut opened = opened.map_err(Fault::of("open", &file.path))?;
-            opened.sync_data().map_err(Fault::of("sync", &file.path))?;
+            if let Err(error) = opened.sync_data() {
+                self.note_failed_sync();
+                return Err(Fault::new("sync", &file.path, &error).into());
+            }
         }
         for file in &mut self.manifest.files {
             let is_used = |used: &ChainFile| used.name == file.name && used.bytes > 0;
@@ -494,11 +335,20 @@ impl<D: Disk> Opening<D> {
         }
         let file_bytes: BTreeMap<String, u64> =
             self.files.iter().map(|file| (file.name.clone(), file.bytes)).collect();
-        let Opening { home, manifest, now_unix_ms, mark, .. } = self;
-        let left = mark.unwrap_or_default();
+        let Opening { home, manifest, now_unix_ms, unsynced, .. } = self;
+        let unsynced = unsynced.unwrap_or_default();
         let found =
-            Found { home, manifest, file_bytes, current, uncut, now_unix_ms, replaces, left };
+            Found { home, manifest, file_bytes, current, uncut, now_unix_ms, replaces, unsynced };
         Ok((Journal::begin(found)?, cut_tail))
+    }
+
+    /// The next start can read the same as this one, and its sync will succeed and say
+    /// nothing of what this one has dropped.
+    fn note_failed_sync(&self) {
+        if self.unsynced.is_none() {
+            // A disk that does not take it leaves nothing else to try.
+            let _ = UnsyncedNote::default().save(&self.home);
+        }
     }
 
     /// Gives the files that are not loaded other names, once they are listed as not
@@ -506,14 +356,16 @@ impl<D: Disk> Opening<D> {
     fn keep_left_out(&mut self) -> Result<Vec<LeftOut>, Fault> {
         let files = std::mem::take(&mut self.left_out);
         if !files.is_empty() {
+            let note = self.unsynced.take().unwrap_or_default();
+            let note = note.with_left_out(files.iter().map(|file| file.sequence));
+            note.save(&self.home)?;
+            self.unsynced = Some(note);
             self.home.save_manifest(&self.manifest).map_err(|unsaved| unsaved.fault)?;
         }
         let mut left_out = Vec::new();
         for ChainFile { path, bytes, .. } in files {
-            let kept = free_name(&self.home.disk, &path, "torn-0")?;
-            // The journal does without it, so that is no reason not to start.
-            let renamed = self.home.disk.rename(&path, &kept);
-            left_out.push(LeftOut { path, bytes, kept: renamed.is_ok().then_some(kept) });
+            let kept = rename_left_out(&self.home.disk, &path)?;
+            left_out.push(LeftOut { path, bytes, kept });
         }
         Ok(left_out)
     }
@@ -528,7 +380,7 @@ impl<D: Disk> Opening<D> {
     /// # Errors
     /// What the disk says.
     pub fn replace(self) -> Result<Journal<D>, OpenError> {
-        let Opening { home, manifest, now_unix_ms, mark, .. } = self;
+        let Opening { home, manifest, now_unix_ms, unsynced, .. } = self;
         let found = Found {
             home,
             manifest,
@@ -537,7 +389,7 @@ impl<D: Disk> Opening<D> {
             uncut: None,
             now_unix_ms,
             replaces: true,
-            left: mark.unwrap_or_default(),
+            unsynced: unsynced.unwrap_or_default(),
         };
         Ok(Journal::begin(found)?)
     }
@@ -578,52 +430,6 @@ impl<D: Disk> Opening<D> {
     }
 }
 
-/// A torn end that could not be cut off, for there was no room to keep it.
-pub(super) struct Uncut {
-    pub(super) end: TornEnd,
-    pub(super) fault: Fault,
-}
-
-/// What is to be cut off a file.
-pub(super) struct TornEnd {
-    range: Range<u64>,
-    reason: &'static str,
-    /// Where it has been kept, once that has succeeded.
-    kept: Option<PathBuf>,
-}
-
-impl TornEnd {
-    /// Cuts the file where it begins, and keeps it aside. If that fails it can be tried
-    /// again, also after it has succeeded: the file that it is kept in is one all the same.
-    pub(super) fn cut<D: Disk>(
-        &mut self,
-        disk: &D,
-        file: &mut D::File,
-        path: &Path,
-    ) -> Result<CutTail, Fault> {
-        let (at, bytes) = (self.range.start, self.range.end - self.range.start);
-        if self.kept.is_none() {
-            self.kept = keep_aside(disk, file, path, self.range.clone())?;
-        }
-        file.truncate(at).map_err(Fault::of("cut", path))?;
-        let (path, kept) = (path.to_path_buf(), self.kept.clone());
-        Ok(CutTail { path, at, bytes, reason: self.reason, kept, left_out: Vec::new() })
-    }
-
-    /// It stays where it is, if it is there: each start that ends so would leave a copy of
-    /// it otherwise.
-    fn forget<D: Disk>(self, disk: &D, file: &D::File) {
-        let is_there = file.len().is_ok_and(|len| len >= self.range.end);
-        if let Some(kept) = self.kept.filter(|_| is_there) {
-            let _ = disk.remove(&kept);
-        }
-    }
-}
-
-fn lacks_room(fault: &Fault) -> bool {
-    matches!(fault.kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// Without a manifest there must be nothing that one could have listed: to begin anew
 /// beside it would be to lose it. What the very first start has left behind when it was
 /// cut short has no group in it.
@@ -641,74 +447,7 @@ fn refuse_unlisted<D: Disk>(home: &Home<D>) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether a file is one that was just begun: at most a header.
 fn has_no_groups<D: Disk>(disk: &D, path: &Path) -> Result<bool, Fault> {
     let file = disk.open(path, false).map_err(Fault::of("open", path))?;
-    let scanned = Scanner::new(file, PIECE_BYTES).and_then(|mut scanner| scanner.step());
-    let step = scanned.map_err(Fault::of("read", path))?;
-    Ok(matches!(step, Step::End(End::Whole | End::Torn { at: 0, .. })))
-}
-
-/// Copies what stands at `range` into a file of its own beside `path`, durably, and
-/// answers where; `None` if there is nothing.
-pub(super) fn keep_aside<D: Disk>(
-    disk: &D,
-    file: &D::File,
-    path: &Path,
-    range: Range<u64>,
-) -> Result<Option<PathBuf>, Fault> {
-    if range.is_empty() {
-        return Ok(None);
-    }
-    let kept = free_name(disk, path, &format!("torn-{}", range.start))?;
-    let copied = copy_end(disk, file, path, range, &kept);
-    copied.inspect_err(|_| {
-        // Half of it helps nobody, least of all on a disk that is full.
-        let _ = disk.remove(&kept);
-    })?;
-    Ok(Some(kept))
-}
-
-fn copy_end<D: Disk>(
-    disk: &D,
-    file: &D::File,
-    path: &Path,
-    range: Range<u64>,
-    kept: &Path,
-) -> Result<(), Fault> {
-    let mut copy = disk.create(kept).map_err(Fault::of("create", kept))?;
-    let mut buffer = vec![0; PIECE_BYTES];
-    let mut offset = range.start;
-    while offset < range.end {
-        let piece = buffer.len().min((range.end - offset) as usize);
-        match file.read_at(&mut buffer[..piece], offset).map_err(Fault::of("read", path))? {
-            0 => break,
-            read => {
-                let put = append_all(&mut copy, &buffer[..read]);
-                put.map_err(Fault::of("write", kept))?;
-                offset += read as u64;
-            }
-        }
-    }
-    copy.sync_data().map_err(Fault::of("sync", kept))?;
-    let dir = super::home::dir_of(path);
-    disk.sync_dir(dir).map_err(Fault::of("sync", dir))
-}
-
-/// A name that no file has: `path` with an ending, and a number if there is one already.
-pub(super) fn free_name<D: Disk>(disk: &D, path: &Path, ending: &str) -> Result<PathBuf, Fault> {
-    let mut number = 1;
-    loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{ending}"));
-        if number > 1 {
-            name.push(format!(".{number}"));
-        }
-        let candidate = PathBuf::from(name);
-        match disk.open(&candidate, false) {
-            Ok(_) => number += 1,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(candidate),
-            Err(error) => return Err(Fault::new("look at", &candidate, &error)),
-        }
-    }
+    scanner::has_no_groups(file).map_err(Fault::of("read", path))
 }

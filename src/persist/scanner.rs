@@ -570,5 +570,11 @@ fn shortened() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter while it was read")
 }
 
+/// Whether a file is one that was just begun: at most a header, and what is torn.
+pub(super) fn has_no_groups<F: DiskFile>(file: F) -> io::Result<bool> {
+    let step = Scanner::new(file, PIECE_BYTES)?.step()?;
+    Ok(matches!(step, Step::End(End::Whole | End::Torn { at: 0, .. })))
+}
+
 #[cfg(test)]
 pub(super) mod tests;

@@ -32,7 +32,8 @@ use writer::{Source, Writer};
 
 /// Unless every reply waits for the disk, groups are handed to the writer's thread when
 /// there are so many bytes of them, or after so long: waking a thread in each turn would
-/// cost a tenth of it, and few large writes cost less than many. If the process is killed, that much more is lost at most.
+/// cost a tenth of it, and few large writes cost less than many. If the process is killed,
+/// that much more is lost at most.
 const HANDED_BYTES_MIN: usize = 256 << 10;
 const HANDED_EVERY: Duration = Duration::from_millis(5);
 
@@ -41,6 +42,9 @@ const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
 
 /// Why nothing is changed although the disk works again.
 const UNPROVEN: &str = "the first sync has failed; the journal has to be rewritten";
+
+/// Why nothing is changed although there is a journal.
+const UNFOUNDED: &str = "the journal has to be rewritten first, and that has failed";
 
 /// While clients are served, a walk takes at most one part in so many of the time.
 const WALK_SHARE: u32 = 4;
@@ -67,16 +71,17 @@ impl From<OpenError> for KeepError {
 }
 
 /// What a server begins with: files that could be opened.
-pub(super) struct Files {
+pub(super) struct Files<D: Disk = SystemDisk> {
+    disk: D,
     location: Location,
-    journal: Option<Opening<SystemDisk>>,
+    journal: Option<Opening<D>>,
     /// What to load besides.
     load: Option<PathBuf>,
 }
 
-impl Files {
+impl<D: Disk> Files<D> {
     /// Locks the journal and finds its files, if there is to be one.
-    pub(super) fn open(config: &Config, role: Role) -> Result<Files, KeepError> {
+    pub(super) fn open(disk: D, config: &Config, role: Role) -> Result<Files<D>, KeepError> {
         // The program has changed to the directory already. Messages name all of it.
         let dir = match role {
             Role::Program { .. } => std::env::current_dir(),
@@ -87,7 +92,7 @@ impl Files {
         })?;
         let load = (!config.load.is_empty()).then(|| dir.join(&config.load));
         if let Some(path) = &load
-            && let Err(error) = std::fs::File::open(path)
+            && let Err(error) = disk.open(path, false)
         {
             return Err(KeepError(format!(
                 "option 'load': can't open '{}': {error}",
@@ -100,18 +105,22 @@ impl Files {
             file_name: config.appendfilename.clone(),
         };
         let journal = match config.appendonly {
-            true => Some(Opening::new(SystemDisk, location.clone(), clock::read_both().unix_ms())?),
+            true => {
+                let unix_ms = clock::read_both().unix_ms();
+                Some(Opening::new(disk.clone(), location.clone(), unix_ms)?)
+            }
             false => None,
         };
-        Ok(Files { location, journal, load })
+        Ok(Files { disk, location, journal, load })
     }
 }
 
 /// The loop's side of all that.
-pub(super) struct Keeper {
+pub(super) struct Keeper<D: Disk = SystemDisk> {
+    disk: D,
     location: Location,
-    mailbox: Arc<Mailbox>,
-    loading: Option<Loading>,
+    mailbox: Arc<Mailbox<D>>,
+    loading: Option<Loading<D>>,
     writer: Option<Writer>,
     /// The one that was kept until CONFIG SET appendonly no, while it ends. Replies that
     /// wait are true after that.
@@ -140,18 +149,27 @@ pub(super) struct Keeper {
     loads_until_rewritten: bool,
     /// The journal is none before its first rewrite has ended.
     is_unfounded: bool,
-    /// Loading ends when the first group has been synced, whatever the policy: it says which fencing tokens may be
-    /// given, and before that is sure none must be.
+    /// Why nothing is changed before that: it was to end before anybody is served, and has
+    /// failed.
+    unfounded_fault: Option<String>,
+    /// Loading ends when the first group has been synced, whatever the policy: it says which
+    /// fencing tokens may be given, and before that is sure none must be.
     loads_until_durable: bool,
 }
 
-impl Keeper {
+impl<D: Disk> Keeper<D> {
     /// Begins to load what there is, if there is anything.
-    pub(super) fn new(files: Files, waker: Arc<Waker>, engine: &mut Engine, now: Now) -> Keeper {
-        let Files { location, journal, load } = files;
-        let await_removal = remove_left(&location.dir.join(&engine.config().dbfilename));
-        let loading = Loading::begin(journal, load, engine, now);
+    pub(super) fn new(
+        files: Files<D>,
+        waker: Arc<Waker>,
+        engine: &mut Engine,
+        now: Now,
+    ) -> Keeper<D> {
+        let Files { disk, location, journal, load } = files;
+        let await_removal = remove_left(&disk, &location.dir.join(&engine.config().dbfilename));
+        let loading = Loading::begin(disk.clone(), journal, load, engine, now);
         Keeper {
+            disk,
             location,
             mailbox: Arc::new(Mailbox::new(waker)),
             loading,
@@ -169,6 +187,7 @@ impl Keeper {
             asked_seq: 0,
             loads_until_rewritten: false,
             is_unfounded: false,
+            unfounded_fault: None,
             loads_until_durable: false,
         }
     }
@@ -291,7 +310,7 @@ impl Keeper {
 
     // The journal
 
-    fn start_writer(&mut self, source: Source, engine: &mut Engine) -> Result<(), KeepError> {
+    fn start_writer(&mut self, source: Source<D>, engine: &mut Engine) -> Result<(), KeepError> {
         self.mailbox.forget_writer();
         let policy = engine.config().appendfsync;
         let writer = Writer::start(source, policy, engine.sealed_seq(), self.mailbox.clone());
@@ -315,7 +334,10 @@ impl Keeper {
         }
         // What its files hold is of another time. They are opened by the thread, for a
         // disk may take its time.
-        match self.start_writer(Source::Begun(self.location.clone(), now.unix_ms()), engine) {
+        match self.start_writer(
+            Source::Begun(self.disk.clone(), self.location.clone(), now.unix_ms()),
+            engine,
+        ) {
             Ok(()) => {
                 engine.start_journal();
                 self.is_opening = true;
@@ -380,7 +402,7 @@ impl Keeper {
             written_seq: writer.seq_of(reached.written_seq),
             durable_seq: founded(reached.durable_seq),
             synced_seq: founded(reached.synced_seq),
-            fault: reached.fault.clone().or(unproven),
+            fault: reached.fault.clone().or(unproven).or_else(|| self.unfounded_fault.clone()),
             unsynced_bytes: writer.unsynced_bytes(reached),
             current_bytes: reached.current_bytes,
             base_bytes: reached.base_bytes,
@@ -391,7 +413,7 @@ impl Keeper {
     }
 
     #[cold]
-    fn take_mail(&mut self, mail: Mail, engine: &mut Engine, now: Now) -> Result<(), KeepError> {
+    fn take_mail(&mut self, mail: Mail<D>, engine: &mut Engine, now: Now) -> Result<(), KeepError> {
         if mail.has_panicked {
             let why = "a thread that writes files has panicked: nothing more can be kept";
             return Err(KeepError(why.to_owned()));
@@ -418,7 +440,7 @@ impl Keeper {
                 let _ = writer.finish();
             }
             self.end_rewrite(&why, engine);
-            self.is_unfounded = false;
+            (self.is_unfounded, self.unfounded_fault) = (false, None);
             engine.stop_journal();
             engine.refuse_journal(&why);
             if self.loads_until_rewritten || self.loads_until_durable {
@@ -448,6 +470,7 @@ impl Keeper {
                 log::info!("rewrote the journal: {} bytes", self.reached.current_bytes);
                 engine.note_snapshot(SnapshotKind::Rewrite, true);
                 if mem::take(&mut self.is_unfounded) {
+                    self.unfounded_fault = None;
                     self.note_progress(engine);
                 }
                 if self.loads_until_rewritten {
@@ -468,7 +491,7 @@ impl Keeper {
         if let Err(why) = result {
             log::error!("{why}");
         }
-        self.is_unfounded = false;
+        (self.is_unfounded, self.unfounded_fault) = (false, None);
         engine.stop_journal();
         log::info!("no journal is kept any more");
     }
@@ -485,7 +508,8 @@ impl Keeper {
             // Nobody waits for it any more. A base of its number will never be listed.
             if let Ok(Snapshot { header: Header { kind: FileKind::Base, .. }, path, .. }) = result {
                 // That takes as long as it is large.
-                let remove = move || drop(SystemDisk.remove(&path));
+                let disk = self.disk.clone();
+                let remove = move || drop(disk.remove(&path));
                 if let Err(error) = thread::Builder::new().spawn(remove) {
                     log::warn!("a base that is not needed stays: no thread for it: {error}");
                 }
@@ -524,11 +548,11 @@ impl Keeper {
                     return;
                 }
                 let path = self.location.dir.join(&engine.config().dbfilename);
-                let await_removal = self.await_removal.take();
+                let (disk, await_removal) = (self.disk.clone(), self.await_removal.take());
                 let open = move || {
                     // Its thread is ours too, and is no other server that writes the file.
                     await_removal.into_iter().for_each(|wait| wait());
-                    create_snapshot(&path, now)
+                    create_snapshot(disk, &path, now)
                 };
                 self.begin_walk(kind, open, engine);
             }
@@ -538,7 +562,7 @@ impl Keeper {
     fn begin_walk(
         &mut self,
         kind: SnapshotKind,
-        open: impl FnOnce() -> Result<SnapshotWriter<SystemDisk>, String> + Send + 'static,
+        open: impl FnOnce() -> Result<SnapshotWriter<D>, String> + Send + 'static,
         engine: &mut Engine,
     ) {
         self.copiers += 1;
@@ -568,6 +592,13 @@ impl Keeper {
             writer.abandon_rewrite();
         }
         engine.note_snapshot(kind, false);
+        if kind == SnapshotKind::Rewrite && mem::take(&mut self.loads_until_rewritten) {
+            // Nobody would be served before the disk works: what has been loaded can be
+            // read meanwhile, as it can while another fault stands.
+            self.unfounded_fault = Some(format!("{UNFOUNDED}: {why}"));
+            self.note_progress(engine);
+            engine.end_replay(clock::read_both());
+        }
     }
 
     /// There will be no rewrite, begun or only asked for.
@@ -610,13 +641,13 @@ impl Keeper {
     }
 }
 
-fn create_snapshot(path: &Path, now: Now) -> Result<SnapshotWriter<SystemDisk>, String> {
+fn create_snapshot<D: Disk>(disk: D, path: &Path, now: Now) -> Result<SnapshotWriter<D>, String> {
     let Some(temp) = temp_of(path) else {
         return Err(format!("'{}' is no name of a file", path.display()));
     };
     let created_unix_ms = now.unix_ms();
     let header = Header { kind: FileKind::Snapshot, sequence: 1, created_unix_ms };
-    SnapshotWriter::create_alone(SystemDisk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
+    SnapshotWriter::create_alone(disk, temp, path.into(), header, SNAPSHOT_SYNC_BYTES)
         .map_err(|fault| fault.to_string())
 }
 
@@ -628,10 +659,11 @@ fn temp_of(path: &Path) -> Option<PathBuf> {
 
 /// Removes the half of a snapshot that a process has left which was killed. That takes as
 /// long as it is large, so nobody waits for it.
-fn remove_left(path: &Path) -> Option<AwaitRemoval> {
-    let temp = temp_of(path).filter(|temp| temp.exists())?;
+fn remove_left<D: Disk>(disk: &D, path: &Path) -> Option<AwaitRemoval> {
+    let temp = temp_of(path).filter(|temp| disk.open(temp, false).is_ok())?;
+    let disk = disk.clone();
     let remove = move || {
-        if persist::remove_left(&SystemDisk, &temp) {
+        if persist::remove_left(&disk, &temp) {
             log::info!("removed {}, which was not finished", temp.display());
         }
     };

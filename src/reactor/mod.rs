@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::{Interest, Poll, Token, Waker};
 
 use crate::config::Config;
+use crate::persist::SystemDisk;
 use acceptor::Acceptor;
 use event_loop::EventLoop;
 use keeper::Files;
@@ -88,7 +89,7 @@ impl Reactor {
         let registry = poll.registry();
         let waker = Waker::new(registry, WAKER).map_err(system("wait for events"))?;
         // Before the port is taken: a second server on the same journal never listens.
-        let files = Files::open(&config, role).map_err(BindError::Keep)?;
+        let files = Files::open(SystemDisk, &config, role).map_err(BindError::Keep)?;
         show_whole_dir(&mut config, role);
         let mut listeners = listener::open_all(&config)?;
         for (at, listener) in listeners.iter_mut().enumerate() {

@@ -7,8 +7,8 @@ use super::super::disk::Disk;
 use super::super::groups::{FileKind, Header};
 use super::super::home::Fault;
 use super::super::manifest::{Manifest, ManifestFile, Role};
-use super::super::queue::Queue;
 use super::super::snapshot::{Snapshot, SnapshotWriter};
+use super::super::unsynced::UnsyncedNote;
 use super::{Journal, Rewrite};
 
 /// How many bytes of a base are synced at once.
@@ -16,7 +16,7 @@ const BASE_SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 impl<D: Disk> Journal<D> {
     /// Begins a rewrite: all groups that are not yet written, and all later ones, go to a
-    /// new file, and what comes back writes a new base. It is for the state of every key
+    /// file without any, and what comes back writes a new base. It is for the state of every key
     /// at some time after this call. `now_unix_ms` is noted in the new files.
     ///
     /// A rewrite that had begun is abandoned.
@@ -40,7 +40,9 @@ impl<D: Disk> Journal<D> {
                 }
                 return Err(fault);
             }
-            self.open_next()?;
+            if !self.is_fresh() {
+                self.open_next()?;
+            }
         }
         self.last_base += 1;
         let location = &self.home.location;
@@ -52,27 +54,11 @@ impl<D: Disk> Journal<D> {
         let disk = self.home.disk.clone();
         let writer = SnapshotWriter::create(disk, temp, path, header, BASE_SYNC_BYTES)?;
         self.rewrite = Some(Rewrite {
-            first_incr: self.last_incr,
+            first_incr: self.sequence().unwrap_or(self.last_incr),
             base: ManifestFile { name, sequence: self.last_base, role: Role::Base },
             may_be_listed: false,
         });
         Ok(writer)
-    }
-
-    /// Goes on behind a file that may have lost something. It stays as it is: what it has
-    /// lost was not promised to survive the machine, and the rest is all there is until
-    /// the base is there. So the new file does not count before.
-    fn leave_broken(&mut self) -> Result<(), Fault> {
-        self.replaces_from.get_or_insert(self.last_incr + 1);
-        self.open_next()?;
-        (self.is_lost, self.is_lost_cut) = (false, false);
-        // The base will show what these did, and not all of it can be done twice.
-        self.queue = Queue::default();
-        self.written_seq = self.queued_seq;
-        if let Some(broken) = &mut self.broken {
-            broken.is_left = true;
-        }
-        Ok(())
     }
 
     /// Whether a rewrite has begun and neither finished nor been abandoned.
@@ -123,9 +109,9 @@ impl<D: Disk> Journal<D> {
         if self.suspect.take().is_some() && !self.is_dirty {
             (self.proven, self.synced_seq) = (self.written, self.written_seq);
         }
-        self.left.clear();
-        if std::mem::take(&mut self.is_marked) {
-            self.home.unmark();
+        self.unsynced = UnsyncedNote::default();
+        if std::mem::take(&mut self.has_note) {
+            UnsyncedNote::remove(&self.home);
         }
         if self.broken.take().is_some() {
             self.fault = None;
@@ -166,11 +152,11 @@ impl<D: Disk> Journal<D> {
     /// Removes what an earlier change of the manifest may have listed; one has become
     /// durable that does not.
     pub(super) fn remove_unlisted(&mut self) {
-        for name in std::mem::take(&mut self.unlisted) {
-            if !self.manifest.files.iter().any(|file| file.name == name) {
-                self.remove(&name);
-            }
-        }
+        let mut unlisted = std::mem::take(&mut self.unlisted);
+        unlisted.retain(|name| !self.manifest.files.iter().any(|file| file.name == *name));
+        // What cannot be removed now is tried again with the next.
+        unlisted.retain(|name| !self.remove(name));
+        self.unlisted = unlisted;
     }
 
     /// Removes the files that are listed as no longer needed, and then their lines.
@@ -179,7 +165,9 @@ impl<D: Disk> Journal<D> {
         let history = self.manifest.files.iter().filter(|file| is_history(file));
         let mut removed: Vec<String> = history.map(|file| file.name.clone()).collect();
         removed.retain(|name| self.remove(name));
-        if removed.is_empty() {
+        // Otherwise the machine's end could take the lines and leave the files, which nobody
+        // would look at again.
+        if removed.is_empty() || self.home.sync_dir().is_err() {
             return;
         }
         let mut manifest = self.manifest.clone();

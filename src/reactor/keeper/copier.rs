@@ -9,7 +9,7 @@ use std::thread;
 
 use super::mail::{Copied, Mailbox, OnPanic};
 use crate::engine::{Groups, SnapshotKind};
-use crate::persist::{SnapshotWriter, SystemDisk};
+use crate::persist::{Disk, SnapshotWriter};
 
 /// Slices of the walk that may wait to be written.
 const SLICES_MAX: usize = 8;
@@ -35,11 +35,11 @@ pub(super) struct Copier {
 impl Copier {
     /// Starts the thread, which opens the file itself: one that a process has left behind
     /// is emptied then, and that takes as long as it is large.
-    pub(super) fn start(
+    pub(super) fn start<D: Disk>(
         kind: SnapshotKind,
         number: u64,
-        open: impl FnOnce() -> Result<SnapshotWriter<SystemDisk>, String> + Send + 'static,
-        mailbox: Arc<Mailbox>,
+        open: impl FnOnce() -> Result<SnapshotWriter<D>, String> + Send + 'static,
+        mailbox: Arc<Mailbox<D>>,
     ) -> io::Result<Copier> {
         let (orders, received) = sync_channel(SLICES_MAX);
         let is_starved = Arc::new(AtomicBool::new(false));
@@ -105,11 +105,11 @@ impl Copier {
     }
 }
 
-fn copy(
-    mut file: SnapshotWriter<SystemDisk>,
+fn copy<D: Disk>(
+    mut file: SnapshotWriter<D>,
     orders: &Receiver<Order>,
     is_starved: &AtomicBool,
-    mailbox: &Mailbox,
+    mailbox: &Mailbox<D>,
 ) -> Copied {
     loop {
         let order = orders.recv().ok()?;

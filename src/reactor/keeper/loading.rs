@@ -8,9 +8,7 @@ use super::KeepError;
 use super::writer::Source;
 use crate::clock::Now;
 use crate::engine::Engine;
-use crate::persist::{
-    CutTail, Disk, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner, SystemDisk, SystemFile,
-};
+use crate::persist::{Disk, DiskFile, End, Opening, Origin, PIECE_BYTES, Scanned, Scanner};
 use crate::reactor::clock;
 
 /// How long clients wait while a slice is loaded.
@@ -23,41 +21,45 @@ const GROUPS_PER_LOOK: usize = 16;
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// What is being loaded.
-pub(super) struct Loading {
-    journal: Option<Opening<SystemDisk>>,
+pub(super) struct Loading<D: Disk> {
+    disk: D,
+    journal: Option<Opening<D>>,
     is_journal_read: bool,
     /// A file besides, and its reader once it is its turn.
     load: Option<PathBuf>,
-    scanner: Option<Scanner<SystemFile>>,
+    scanner: Option<Scanner<D::File>>,
     began_at: Duration,
     logged_at: Duration,
     total_bytes: u64,
 }
 
 /// What loading ends with.
-pub(super) struct Loaded {
+pub(super) struct Loaded<D: Disk> {
     /// The journal, to be written on.
-    pub(super) journal: Option<Source>,
+    pub(super) journal: Option<Source<D>>,
     /// There is data that did not come from the journal, or may not be in it for long.
     pub(super) is_foreign: bool,
 }
 
-impl Loading {
+impl<D: Disk> Loading<D> {
     /// `None` if there is nothing to be loaded.
     pub(super) fn begin(
-        journal: Option<Opening<SystemDisk>>,
+        disk: D,
+        journal: Option<Opening<D>>,
         load: Option<PathBuf>,
         engine: &mut Engine,
         now: Now,
-    ) -> Option<Loading> {
+    ) -> Option<Loading<D>> {
         if journal.is_none() && load.is_none() {
             return None;
         }
         engine.begin_replay(now);
-        let load_bytes = load.as_ref().and_then(|path| path.metadata().ok()).map_or(0, |m| m.len());
+        let load_file = load.as_ref().and_then(|path| disk.open(path, false).ok());
+        let load_bytes = load_file.and_then(|file| file.len().ok()).unwrap_or(0);
         let total_bytes = load_bytes + journal.as_ref().map_or(0, Opening::total_bytes);
         engine.note_load(0, total_bytes, 0);
         Some(Loading {
+            disk,
             journal,
             is_journal_read: false,
             load,
@@ -122,7 +124,7 @@ impl Loading {
         }
         let Some(path) = &self.load else { return Ok(false) };
         if self.scanner.is_none() {
-            self.scanner = Some(open_file(path, engine)?);
+            self.scanner = Some(open_file(&self.disk, path, engine)?);
         }
         let Some(scanner) = &mut self.scanner else { return Ok(false) };
         let is_sealed = matches!(scanner.origin(), Origin::Journal(_));
@@ -149,7 +151,7 @@ impl Loading {
     }
 
     /// Makes the journal ready to be written on.
-    pub(super) fn end(self, engine: &mut Engine) -> Result<Loaded, KeepError> {
+    pub(super) fn end(self, engine: &mut Engine) -> Result<Loaded<D>, KeepError> {
         let now = clock::monotonic();
         let ms = now.saturating_sub(self.began_at).as_millis();
         if self.total_bytes > 0 {
@@ -166,7 +168,7 @@ impl Loading {
                     log::info!("gave back {room}");
                 }
                 if let Some(cut) = cut {
-                    warn(&cut);
+                    log::warn!("{cut}");
                 }
                 if let Some(fault) = journal.fault() {
                     log::error!(
@@ -185,21 +187,17 @@ impl Loading {
     }
 }
 
-pub(super) fn warn(cut: &CutTail) {
-    if cut.left_out.is_empty() {
-        log::warn!("the journal ended in the middle of a write: {cut}");
-    } else {
-        log::warn!("the machine stopped after a sync of the journal had failed: {cut}");
-    }
-}
-
 fn refused(path: &Path, offset: u64, error: &crate::engine::ReplayError) -> KeepError {
     let at = offset + error.offset as u64;
     KeepError(format!("{} cannot be loaded, offset {at}: {error}", path.display()))
 }
 
 /// The file of `load`. It is for a server that has no data yet.
-fn open_file(path: &Path, engine: &Engine) -> Result<Scanner<SystemFile>, KeepError> {
+fn open_file<D: Disk>(
+    disk: &D,
+    path: &Path,
+    engine: &Engine,
+) -> Result<Scanner<D::File>, KeepError> {
     if engine.keys() > 0 {
         return Err(KeepError(format!(
             "option 'load': '{}' is not loaded, because the journal has {} keys already",
@@ -208,6 +206,6 @@ fn open_file(path: &Path, engine: &Engine) -> Result<Scanner<SystemFile>, KeepEr
         )));
     }
     let cannot = |error| KeepError(format!("cannot read {}: {error}", path.display()));
-    let file = SystemDisk.open(path, false).map_err(cannot)?;
+    let file = disk.open(path, false).map_err(cannot)?;
     Scanner::new(file, PIECE_BYTES).map_err(cannot)
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use mio::Waker;
 
-use crate::persist::{Snapshot, SnapshotWriter, SystemDisk};
+use crate::persist::{Disk, Snapshot, SnapshotWriter};
 
 /// How far the journal's thread is, by its own numbers.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,7 @@ pub(super) struct Reached {
 pub(super) type Copied = Option<Result<Snapshot, String>>;
 
 /// What has happened since the loop last looked.
-#[derive(Default)]
-pub(super) struct Mail {
+pub(super) struct Mail<D: Disk> {
     /// How far the journal is.
     pub(super) reached: Reached,
     /// The files are open of a journal that was begun while the server runs.
@@ -42,7 +41,7 @@ pub(super) struct Mail {
     /// Why there is no journal, though there was to be one.
     pub(super) failed: Option<String>,
     /// A rewrite has begun or could not.
-    pub(super) rewrite_begun: Option<Result<SnapshotWriter<SystemDisk>, String>>,
+    pub(super) rewrite_begun: Option<Result<SnapshotWriter<D>, String>>,
     /// The new base is the journal's, or could not become so.
     pub(super) rewrite_finished: Option<Result<(), String>>,
     /// The journal's thread has ended, and whether all that it was given is durable.
@@ -53,11 +52,27 @@ pub(super) struct Mail {
     pub(super) snapshots: Vec<(u64, Copied)>,
 }
 
+// Derived it would ask for a default of the disk.
+impl<D: Disk> Default for Mail<D> {
+    fn default() -> Mail<D> {
+        Mail {
+            reached: Reached::default(),
+            is_begun: false,
+            failed: None,
+            rewrite_begun: None,
+            rewrite_finished: None,
+            ended: None,
+            has_panicked: false,
+            snapshots: Vec::new(),
+        }
+    }
+}
+
 /// Kept by a thread as long as it works: if it panics, the loop is told. Nobody would
 /// miss it otherwise, and replies would wait for it for ever.
-pub(super) struct OnPanic(pub(super) Arc<Mailbox>);
+pub(super) struct OnPanic<D: Disk>(pub(super) Arc<Mailbox<D>>);
 
-impl Drop for OnPanic {
+impl<D: Disk> Drop for OnPanic<D> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.post(|mail| mail.has_panicked = true);
@@ -66,25 +81,25 @@ impl Drop for OnPanic {
 }
 
 /// Where the threads leave it.
-pub(super) struct Mailbox {
-    mail: Mutex<Mail>,
+pub(super) struct Mailbox<D: Disk> {
+    mail: Mutex<Mail<D>>,
     is_full: AtomicBool,
     waker: Arc<Waker>,
 }
 
-impl Mailbox {
-    pub(super) fn new(waker: Arc<Waker>) -> Mailbox {
+impl<D: Disk> Mailbox<D> {
+    pub(super) fn new(waker: Arc<Waker>) -> Mailbox<D> {
         Mailbox { mail: Mutex::default(), is_full: AtomicBool::new(false), waker }
     }
 
     /// Leaves something that the loop will find when it next looks.
-    pub(super) fn leave(&self, change: impl FnOnce(&mut Mail)) {
+    pub(super) fn leave(&self, change: impl FnOnce(&mut Mail<D>)) {
         change(&mut self.lock());
         self.is_full.store(true, Ordering::Release);
     }
 
     /// The same, and wakes the loop.
-    pub(super) fn post(&self, change: impl FnOnce(&mut Mail)) {
+    pub(super) fn post(&self, change: impl FnOnce(&mut Mail<D>)) {
         self.leave(change);
         self.wake();
     }
@@ -104,7 +119,7 @@ impl Mailbox {
     }
 
     /// What has been left since this was last called, if anything.
-    pub(super) fn take(&self) -> Option<Mail> {
+    pub(super) fn take(&self) -> Option<Mail<D>> {
         if !self.is_full.load(Ordering::Relaxed) || !self.is_full.swap(false, Ordering::Acquire) {
             return None;
         }
@@ -113,7 +128,7 @@ impl Mailbox {
         Some(mem::replace(&mut *mail, Mail { reached, ..Mail::default() }))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Mail> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Mail<D>> {
         // Each change is one assignment, so there is nothing half done in it.
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,10 @@
 //! What depends on how far the threads are, which a test through a socket cannot choose.
 
+mod failed_syncs;
+
 use std::fs;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 
 use mio::{Poll, Token};
 
@@ -9,11 +13,13 @@ use crate::engine::{Environment, Peer};
 use crate::persist::{Counted, Faults, Journal, SimulatedDisk};
 
 /// The loop's side without a loop.
-struct Kept {
-    keeper: Keeper,
+struct Kept<D: Disk = SystemDisk> {
+    keeper: Keeper<D>,
     engine: Engine,
     now: Now,
     dir: PathBuf,
+    /// A directory of the system that is removed in the end.
+    own_dir: Option<PathBuf>,
     _poll: Poll,
 }
 
@@ -24,16 +30,28 @@ impl Kept {
         let dir = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).expect("a new name");
+        let mut kept = Kept::start(SystemDisk, &dir, &[]).expect("there are no files");
+        kept.own_dir = Some(dir);
+        kept
+    }
+}
+
+impl<D: Disk> Kept<D> {
+    /// With the files that there are, if there are any.
+    fn start(disk: D, dir: &Path, options: &[(&str, &str)]) -> Result<Kept<D>, KeepError> {
         let mut config = Config::default();
         config.set("dir", &dir.to_string_lossy()).expect("an option");
+        for (name, value) in options {
+            config.set(name, value).expect("an option");
+        }
         let poll = Poll::new().expect("the system has one");
         let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
-        let files = Files::open(&config, Role::Embedded).expect("there are none");
+        let files = Files::open(disk, &config, Role::Embedded)?;
         let now = clock::read_both();
         let mut engine = Engine::new(config, Environment::simulated(1), now);
         let keeper = Keeper::new(files, Arc::new(waker), &mut engine, now);
         engine.connect(ME, Peer::in_process(), now);
-        Kept { keeper, engine, now, dir, _poll: poll }
+        Ok(Kept { keeper, engine, now, dir: dir.into(), own_dir: None, _poll: poll })
     }
 
     fn run(&mut self, request: &str) {
@@ -57,9 +75,11 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl<D: Disk> Drop for Kept<D> {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        if let Some(dir) = &self.own_dir {
+            let _ = fs::remove_dir_all(dir);
+        }
     }
 }
 
@@ -105,18 +125,32 @@ fn a_snapshot_waits_until_what_was_left_of_one_is_removed() {
     assert!(kept.dir.join("snapshot.aof").exists());
 }
 
-/// A journal's thread that cannot tell what it has done, for a while.
-fn held(kept: &Kept, time: Duration) -> std::thread::JoinHandle<()> {
-    let mailbox = kept.keeper.mailbox.clone();
-    let (sender, is_held) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let held = mailbox.lock();
-        sender.send(()).expect("somebody waits for it");
-        std::thread::sleep(time);
-        drop(held);
-    });
-    is_held.recv().expect("it says so");
-    thread
+/// Keeps a journal's thread from telling what it has done until it is released, but not
+/// for ever: a loop that waits for it would keep it so.
+struct Held {
+    release: Sender<()>,
+    thread: JoinHandle<Result<(), RecvTimeoutError>>,
+}
+
+impl Held {
+    fn new(kept: &Kept) -> Held {
+        let mailbox = kept.keeper.mailbox.clone();
+        let (sender, is_held) = channel();
+        let (release, is_released) = channel();
+        let thread = std::thread::spawn(move || {
+            let _held = mailbox.lock();
+            sender.send(()).expect("somebody waits for it");
+            is_released.recv_timeout(Duration::from_secs(20))
+        });
+        is_held.recv().expect("it says so");
+        Held { release, thread }
+    }
+
+    /// Whether nobody has waited for that.
+    fn release(self) -> bool {
+        let _ = self.release.send(());
+        self.thread.join().expect("it does not panic").is_ok()
+    }
 }
 
 #[test]
@@ -129,19 +163,16 @@ fn the_loop_does_not_wait_for_a_journal_that_ends() {
     kept.run("SET a 1");
     kept.turn_until(|engine| !engine.is_holding_replies());
     // Nothing more is to come of that.
-    std::thread::sleep(Duration::from_millis(100));
     kept.turn();
-    let thread = held(&kept, Duration::from_secs(2));
-    let begun_at = clock::monotonic();
+    let held = Held::new(&kept);
     kept.run("SET b 1");
     kept.run("CONFIG SET appendonly no");
     kept.run("SET c 1");
     assert!(kept.engine.is_holding_replies(), "what they say is not durable yet");
-    assert!(clock::monotonic() - begun_at < Duration::from_millis(1_500));
     // Another one has to wait until the files are free.
     kept.run("CONFIG SET appendonly yes");
     assert!(kept.keeper.ending_writer.is_some());
-    thread.join().expect("it does not panic");
+    assert!(held.release(), "the loop has waited");
     kept.turn_until(|engine| !engine.awaits_journal());
     kept.turn_until(is_founded);
     assert!(journaling(&kept.engine) && !kept.engine.is_holding_replies());
@@ -233,7 +264,7 @@ fn a_journal_whose_first_rewrite_ends_with_the_server_is_complete() {
     let location = keeper.location.clone();
     let poll = Poll::new().expect("the system has one");
     let waker = Waker::new(poll.registry(), Token(0)).expect("the first of this poll");
-    let other = Files { location, journal: None, load: None };
+    let other = Files { disk: SystemDisk, location, journal: None, load: None };
     let other = Keeper::new(other, Arc::new(waker), engine, *now);
     mem::replace(keeper, other).finish(engine).expect("a restart finds all of it");
 }

@@ -9,13 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::loading;
 use super::mail::{Mail, Mailbox, OnPanic, Reached};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
-use crate::persist::{
-    Counted, Disk, Journal, Location, OpenError, Opening, Snapshot, SystemDisk, SystemFile,
-};
+use crate::persist::{Counted, Disk, Journal, Location, OpenError, Opening, Snapshot};
 
 /// With `everysec`, the longest time from a sync to the next one.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -68,13 +65,13 @@ enum Order {
 }
 
 /// What the thread starts with.
-pub(super) enum Source {
+pub(super) enum Source<D: Disk> {
     /// A journal whose files have been loaded.
-    Open(Box<Journal<SystemDisk>>),
+    Open(Box<Journal<D>>),
     /// One of other data than what the files hold, which it is to replace.
-    Replaced(Box<Opening<SystemDisk>>),
+    Replaced(Box<Opening<D>>),
     /// The same, and the files are not open yet; with the time, in Unix ms.
-    Begun(Location, u64),
+    Begun(D, Location, u64),
 }
 
 /// The loop's end of the thread. Dropping it ends the thread after everything that
@@ -91,11 +88,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. `seq_before` is the number of the engine's last group.
-    pub(super) fn start(
-        source: Source,
+    pub(super) fn start<D: Disk>(
+        source: Source<D>,
         policy: FsyncPolicy,
         seq_before: u64,
-        mailbox: Arc<Mailbox>,
+        mailbox: Arc<Mailbox<D>>,
     ) -> io::Result<Writer> {
         let (sender, orders) = channel();
         let on_panic = OnPanic(mailbox.clone());
@@ -210,12 +207,12 @@ impl Drop for Writer {
     }
 }
 
-fn open(source: Source, mailbox: &Mailbox) -> Result<Journal<SystemDisk>, OpenError> {
+fn open<D: Disk>(source: Source<D>, mailbox: &Mailbox<D>) -> Result<Journal<D>, OpenError> {
     match source {
         Source::Open(journal) => Ok(*journal),
         Source::Replaced(opening) => opening.replace(),
-        Source::Begun(location, unix_ms) => {
-            let journal = Opening::new(SystemDisk, location, unix_ms)?.replace()?;
+        Source::Begun(disk, location, unix_ms) => {
+            let journal = Opening::new(disk, location, unix_ms)?.replace()?;
             mailbox.post(|mail| mail.is_begun = true);
             Ok(journal)
         }
@@ -224,7 +221,7 @@ fn open(source: Source, mailbox: &Mailbox) -> Result<Journal<SystemDisk>, OpenEr
 
 /// Closes files that have been removed, which takes as long as they are large: replies
 /// would wait for that.
-fn elsewhere(removed: Vec<SystemFile>) {
+fn elsewhere<F: Send + 'static>(removed: Vec<F>) {
     if !removed.is_empty() {
         // Without a thread they are closed here.
         let _ = thread::Builder::new().name("tollgate-close".to_owned()).spawn(|| drop(removed));
@@ -241,15 +238,15 @@ struct Told {
     wants_rewrite: bool,
 }
 
-struct Work {
-    journal: Journal<SystemDisk>,
+struct Work<D: Disk> {
+    journal: Journal<D>,
     policy: FsyncPolicy,
     synced_at: Instant,
     /// How long the last sync took, and for how many groups it was.
     sync_time: Duration,
     sync_groups: u64,
     orders: Receiver<Order>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<D>>,
     received_bytes: u64,
     received_groups: u64,
     /// What the loop was last woken for.
@@ -258,7 +255,7 @@ struct Work {
     last_attempts: usize,
 }
 
-impl Work {
+impl<D: Disk> Work<D> {
     fn run(mut self) -> Result<(), String> {
         self.follow(self.policy);
         self.report();
@@ -282,7 +279,7 @@ impl Work {
             self.report();
             elsewhere(self.journal.take_removed());
             if let Some(cut) = self.journal.take_cut_tail() {
-                loading::warn(&cut);
+                log::warn!("{cut}");
             }
         }
         self.end()
@@ -458,7 +455,7 @@ impl Work {
                 "a sync of the journal has failed, and no later one makes up for it: rewriting it"
             );
         }
-        let set = |mail: &mut Mail| mail.reached = reached;
+        let set = |mail: &mut Mail<D>| mail.reached = reached;
         if is_news { self.mailbox.post(set) } else { self.mailbox.leave(set) }
     }
 

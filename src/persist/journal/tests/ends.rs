@@ -18,12 +18,6 @@ fn torn() -> (Life, Vec<u8>) {
     (life, bytes)
 }
 
-/// The files in which torn ends are kept.
-fn kept(life: &Life) -> Vec<String> {
-    let names = life.disk.list(Path::new("/data/aof")).expect("there is one");
-    names.into_iter().filter(|name| name.contains("torn")).collect()
-}
-
 #[test]
 fn a_torn_end_that_there_is_no_room_to_keep_stays_until_there_is() {
     let (mut life, bytes) = torn();

@@ -1,6 +1,7 @@
 //! Syncs that fail when it is too late to write again.
 
 use super::*;
+use crate::persist;
 
 /// With groups that count, are not kept in memory and have not been synced, a sync fails
 /// from then on.
@@ -189,6 +190,8 @@ fn what_follows_a_file_that_has_lost_something_is_left_out_after_the_machines_en
             assert_eq!(kept.expect("it is there").len() as u64, file.bytes);
         }
         let text = cut.to_string();
+        let cause = "the machine stopped after a sync of the journal had failed: /data/aof/";
+        assert!(text.starts_with(cause), "{text}");
         assert!(text.contains("a.aof.2.incr.aof behind it, with "), "{text}");
         life.keep(2);
         life.end_process(|disk| disk.crash(seed));
@@ -234,6 +237,42 @@ fn a_start_that_would_leave_files_out_can_be_refused() {
 }
 
 #[test]
+fn a_check_tells_what_a_start_would_leave_out() {
+    let path = Path::new("/data/aof/a.aof.1.incr.aof");
+    let checked = |life: &Life, path: &Path| {
+        persist::check(&life.disk, path, &mut |_, _| {}).expect("the disk is sound")
+    };
+    let mut whole = 0;
+    for seed in 0..20 {
+        println!("seed {seed}");
+        let mut life = suspect(seed % 2 == 1, 1);
+        let noted_bytes = life.disk.read(path).expect("it is there").len() as u64;
+        assert_eq!(checked(&life, path).missing, None);
+        life.end_process(|disk| disk.crash(seed));
+        let report = checked(&life, path);
+        let missing = report.missing;
+        assert_eq!(checked(&life, Path::new("/data/aof/a.aof.2.incr.aof")).missing, None);
+        let mut opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+        load(&mut opening).expect("what there is is a prefix");
+        assert_eq!(missing.is_some(), opening.torn().is_some());
+        drop(opening);
+        let Some(missing) = missing else { continue };
+        assert!(!report.is_whole());
+        assert_eq!((missing.noted_bytes, missing.files_behind), (noted_bytes, 1));
+        whole += usize::from(report.bad.is_none());
+        // Whatever is mended, it is missing, until a start has left those behind it out.
+        persist::fix(&life.disk, path, &mut |_, _| {}).expect("the disk is sound");
+        let report = checked(&life, path);
+        assert_eq!((report.bad, report.missing), (None, Some(missing)));
+        assert!(report.to_string().contains("\nmissing: "), "{report}");
+        let opening = Opening::new(life.disk.clone(), location(), 1).expect("it is whole");
+        opening.finish().expect("the disk is sound");
+        assert_eq!(checked(&life, path).missing, None);
+    }
+    assert!(whole > 2, "{whole}");
+}
+
+#[test]
 fn no_other_file_follows_one_that_may_have_lost_something_without_a_note() {
     let mut life = broken(Counted::Written);
     assert!(!life.sync() && life.write() && life.sync());
@@ -251,18 +290,79 @@ fn no_other_file_follows_one_that_may_have_lost_something_without_a_note() {
 }
 
 #[test]
-fn a_note_that_says_nothing_is_not_guessed_at() {
+fn a_start_is_refused_whose_note_says_nothing() {
     let mut life = suspect(false, 1);
     life.end_process(SimulatedDisk::kill);
-    let path = Path::new("/data/aof/a.aof.unsynced");
+    let path = Path::new(NOTE);
     let note = life.disk.read(path).expect("there is one");
-    let text = String::from_utf8_lossy(&note).into_owned();
-    assert!(text.starts_with("seq 1 bytes ") && text.ends_with('\n'), "{text}");
-    for bad in [&note[..note.len() - 1], b"\n", b"seq 1 bytes x\n", b"seq 1 bytes 2 3\n"] {
-        life.disk.put(path, bad);
-        let error = life.open().expect_err("it says nothing").to_string();
-        assert!(error.starts_with("cannot read /data/aof/a.aof.unsynced"), "{error}");
-    }
+    life.disk.put(path, &note[..note.len() - 1]);
+    let error = life.open().expect_err("it says nothing").to_string();
+    assert!(error.starts_with("cannot read /data/aof/a.aof.unsynced"), "{error}");
     life.disk.put(path, &note);
     life.open().expect("the journal is whole");
+}
+
+#[test]
+fn a_start_whose_own_sync_fails_leaves_a_note() {
+    for (seed, is_noted_before) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        println!("seed {seed}, noted before: {is_noted_before}");
+        let mut life = if is_noted_before { suspect(false, 2) } else { Life::begun() };
+        life.put(3);
+        life.end_process(SimulatedDisk::kill);
+        let note = life.disk.read(Path::new(NOTE));
+        // The directory's is the first.
+        let first = life.disk.counts().syncs + 1;
+        life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+        let error = life.open().expect_err("what it has read may not be on the disk").to_string();
+        assert!(error.starts_with("cannot sync /data/aof/a.aof.1.incr.aof"), "{error}");
+        assert!(note.is_none() || life.disk.read(Path::new(NOTE)) == note);
+        life.end_process(SimulatedDisk::kill);
+        // All of it can be read, and is durable from now on.
+        let sent = life.sent;
+        life.open().expect("the disk is sound");
+        assert_eq!((life.sent, life.promised), (sent, sent));
+        assert_eq!(life.disk.read(Path::new(NOTE)), None);
+        life.end_process(|disk| disk.crash(seed));
+        life.open().expect("the journal is whole");
+    }
+}
+
+#[test]
+fn files_that_are_left_out_are_kept_wherever_the_start_ends() {
+    let mut ended = 0;
+    for seed in 0..6 {
+        for end in 0..60 {
+            println!("seed {seed}, the start ends at operation {end}");
+            let mut life = suspect(seed % 2 == 1, 2);
+            life.end_process(|disk| disk.crash(seed));
+            let path = PathBuf::from("/data/aof/a.aof.2.incr.aof");
+            let bytes = life.disk.read(&path).expect("it is listed");
+            let first = life.disk.counts().operations + end;
+            life.disk.set_faults(Faults { operations: first..u64::MAX, ..Faults::default() });
+            let mut opening = Opening::new(life.disk.clone(), location(), 1);
+            let has_groups = opening.as_mut().is_ok_and(|opening| load(opening).is_ok());
+            let is_torn = opening.as_ref().is_ok_and(|opening| opening.torn().is_some());
+            if has_groups && !is_torn {
+                // Nothing is missing with this seed.
+                break;
+            }
+            let started = opening.and_then(Opening::finish).is_ok();
+            match end % 2 {
+                0 => life.end_process(SimulatedDisk::kill),
+                _ => life.end_process(|disk| disk.crash(end)),
+            }
+            // This one has a base in the end.
+            life.open().expect("what there is is a prefix");
+            let names = kept(&life);
+            let is_it =
+                |name: &String| life.disk.read(&path.with_file_name(name)) == Some(bytes.clone());
+            assert!(names.iter().any(is_it), "{names:?}");
+            assert_eq!(life.disk.read(&path), None);
+            if started {
+                break;
+            }
+            ended += 1;
+        }
+    }
+    assert!(ended > 30, "{ended}");
 }

@@ -82,3 +82,54 @@ fn what_a_rewrite_has_removed_is_left_open_to_be_closed_elsewhere() {
     assert_eq!(journal.take_removed().len(), 2);
     assert_eq!(journal.take_removed().len(), 0);
 }
+
+#[test]
+fn rewrites_that_fail_one_after_the_other_leave_one_file_behind() {
+    let fail = |life: &mut Life| {
+        life.begin_rewrite();
+        let journal = life.journal.as_mut().expect("it is open");
+        assert!(journal.is_rewriting());
+        journal.abandon_rewrite();
+        (life.base, life.finished) = (None, None);
+        (
+            journal.manifest().files.len(),
+            life.disk.list(Path::new("/data/aof")).map_or(0, |it| it.len()),
+        )
+    };
+    // All is well; a sync has failed; and one of what was to be synced after all.
+    for kind in 0..3 {
+        println!("kind {kind}");
+        let mut life = Life::begun();
+        life.keep(3);
+        if kind > 0 {
+            life.count(Counted::Written);
+            life.put(2);
+            let first = life.disk.counts().syncs;
+            life.disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+            assert!(!life.sync() && life.write());
+        }
+        if kind == 2 {
+            life.count(Counted::Synced);
+        }
+        let after_one = fail(&mut life);
+        assert_eq!(after_one.0, 2);
+        for _ in 0..20 {
+            assert_eq!(fail(&mut life), after_one);
+        }
+        // With something in it, it is no such file.
+        life.put(2);
+        assert_eq!(fail(&mut life).0, 3);
+        life.append(2);
+        life.heal();
+        life.begin_rewrite();
+        life.put(2);
+        life.write_base();
+        life.keep(1);
+        life.finish_rewrite();
+        life.note_progress();
+        assert_eq!(life.promised, life.sent);
+        life.end_process(|disk| disk.crash(kind));
+        life.open().expect("the journal is whole");
+        assert_eq!(life.journal.as_ref().map(|journal| journal.manifest().files.len()), Some(2));
+    }
+}

@@ -1,0 +1,221 @@
+//! Syncs that fail under the whole of it: the engine, the loop's side, the journal's thread
+//! and a disk that fails when it is told to.
+
+use super::*;
+
+const NOTE: &str = "/data/appendonlydir/appendonly.aof.unsynced";
+
+fn new_disk() -> SimulatedDisk {
+    let disk = SimulatedDisk::new();
+    disk.create_dir(Path::new("/data")).expect("the disk is sound");
+    disk.sync_dir(Path::new("/")).expect("the disk is sound");
+    disk
+}
+
+fn start(disk: &SimulatedDisk, policy: &str) -> Result<Kept<SimulatedDisk>, KeepError> {
+    let options = [("appendonly", "yes"), ("appendfsync", policy)];
+    Kept::start(disk.clone(), Path::new("/data"), &options)
+}
+
+/// A server whose journal is loaded.
+fn loaded(disk: &SimulatedDisk, policy: &str) -> Kept<SimulatedDisk> {
+    let mut kept = start(disk, policy).expect("its files are there");
+    kept.turn_until(|engine| !engine.server().persistence.loading);
+    kept
+}
+
+/// The next sync fails.
+fn fail_a_sync(disk: &SimulatedDisk) {
+    let first = disk.counts().syncs;
+    disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
+}
+
+/// What has been answered since this was last asked.
+fn take_replies(kept: &mut Kept<SimulatedDisk>) -> String {
+    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
+    kept.engine.sent(ME, replies.len());
+    replies
+}
+
+/// The machine stops, and with it the server, whose threads can change nothing any more.
+fn lose_power(disk: &SimulatedDisk, kept: Kept<SimulatedDisk>, seed: u64) {
+    disk.crash(seed);
+    disk.set_faults(Faults { read_only: true, ..Faults::default() });
+    drop(kept);
+    disk.set_faults(Faults::default());
+}
+
+fn rewrites(engine: &Engine) -> u64 {
+    engine.server().persistence.rewrite.completed
+}
+
+#[test]
+fn with_no_a_failed_sync_is_made_up_for_by_a_rewrite() {
+    let disk = new_disk();
+    let mut kept = loaded(&disk, "no");
+    kept.run("SET a 1\r\nSET b 1");
+    fail_a_sync(&disk);
+    kept.run("WAITAOF 1 0 0");
+    kept.turn_until(|engine| rewrites(engine) == 1);
+    let seq = kept.engine.sealed_seq();
+    kept.turn_until(|engine| engine.server().persistence.synced_seq >= seq);
+    kept.turn();
+    assert_eq!(take_replies(&mut kept), "+OK\r\n+OK\r\n*2\r\n:1\r\n:0\r\n");
+    assert_eq!(disk.read(Path::new(NOTE)), None);
+    lose_power(&disk, kept, 1);
+    let mut kept = loaded(&disk, "no");
+    kept.run("MGET a b");
+    assert_eq!(take_replies(&mut kept), "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn with_no_what_a_failed_sync_was_for_is_loaded_as_a_prefix_after_the_machines_end() {
+    let mut lost = 0;
+    for seed in 0..4 {
+        println!("seed {seed}");
+        let disk = new_disk();
+        let mut kept = loaded(&disk, "no");
+        kept.run("SET a 1\r\nWAITAOF 1 0 0");
+        let seq = kept.engine.sealed_seq();
+        kept.turn_until(|engine| engine.server().persistence.synced_seq >= seq);
+        for number in 0..8 {
+            kept.run(&format!("SET key{number} 1"));
+        }
+        // Then there is no room for the new base.
+        let first = disk.counts().syncs;
+        let room_bytes = Some(1_000);
+        disk.set_faults(Faults { syncs: first..first + 1, room_bytes, ..Faults::default() });
+        kept.run("WAITAOF 1 0 1");
+        kept.turn_until(|engine| engine.server().persistence.wants_rewrite);
+        kept.turn_until(|engine| engine.server().persistence.rewrite.failures > 0);
+        assert!(disk.read(Path::new(NOTE)).is_some());
+        lose_power(&disk, kept, seed);
+        // Nobody is served before it has been rewritten.
+        let mut kept = loaded(&disk, "no");
+        assert_eq!((rewrites(&kept.engine), disk.read(Path::new(NOTE))), (1, None));
+        kept.run("GET a");
+        assert_eq!(take_replies(&mut kept), "$1\r\n1\r\n", "what was synced");
+        kept.run("EXISTS key0 key1 key2 key3 key4 key5 key6 key7");
+        let count = take_replies(&mut kept)[1..2].parse::<usize>().expect("a number");
+        for number in 0..8 {
+            kept.run(&format!("EXISTS key{number}"));
+            assert_eq!(take_replies(&mut kept), format!(":{}\r\n", u8::from(number < count)));
+        }
+        lost += 8 - count;
+    }
+    assert!(lost > 8, "{lost}");
+}
+
+#[test]
+fn with_always_a_reply_waits_until_what_a_failed_sync_was_for_is_written_again() {
+    for seed in 0..2 {
+        let disk = new_disk();
+        let mut kept = loaded(&disk, "always");
+        kept.run("SET a 1");
+        kept.turn_until(|engine| !engine.is_holding_replies());
+        assert_eq!(take_replies(&mut kept), "+OK\r\n");
+        // The file that is gone on in cannot be created either, for a while.
+        let first = disk.counts().syncs;
+        disk.set_faults(Faults { syncs: first..first + 4, ..Faults::default() });
+        kept.run("SET b 1");
+        kept.turn_until(|engine| engine.server().persistence.fault.is_some());
+        assert_eq!(take_replies(&mut kept), "");
+        kept.run("SET c 1");
+        kept.turn_until(|engine| !engine.is_holding_replies());
+        kept.turn_until(|engine| engine.server().persistence.fault.is_none());
+        let replies = take_replies(&mut kept);
+        assert!(
+            replies.starts_with("+OK\r\n-MISCONF Errors writing to the AOF file: "),
+            "{replies}"
+        );
+        assert_eq!((rewrites(&kept.engine), disk.read(Path::new(NOTE))), (0, None));
+        lose_power(&disk, kept, seed);
+        let mut kept = loaded(&disk, "always");
+        kept.run("EXISTS a b c");
+        assert_eq!(take_replies(&mut kept), ":2\r\n");
+    }
+}
+
+#[test]
+fn what_had_counted_and_is_to_be_synced_after_all_is_refused_until_the_rewrite_has_ended() {
+    let disk = new_disk();
+    let mut kept = loaded(&disk, "no");
+    kept.run("SET a 1");
+    kept.turn_until(|engine| engine.server().persistence.durable_seq == engine.sealed_seq());
+    fail_a_sync(&disk);
+    kept.run("CONFIG SET appendfsync always");
+    kept.turn_until(|engine| engine.server().persistence.fault.is_some());
+    kept.run("SET b 1");
+    assert!(disk.read(Path::new(NOTE)).is_some());
+    kept.turn_until(|engine| rewrites(engine) == 1);
+    kept.turn_until(|engine| engine.server().persistence.fault.is_none());
+    kept.run("SET c 1");
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    let replies = take_replies(&mut kept);
+    assert!(replies.starts_with("+OK\r\n+OK\r\n-MISCONF "), "{replies}");
+    assert!(replies.ends_with("\r\n+OK\r\n"), "{replies}");
+    lose_power(&disk, kept, 1);
+    let mut kept = loaded(&disk, "always");
+    kept.run("EXISTS a b c");
+    assert_eq!(take_replies(&mut kept), ":2\r\n");
+}
+
+#[test]
+fn a_start_whose_own_sync_fails_is_refused_and_the_next_one_rewrites_the_journal() {
+    let disk = new_disk();
+    let mut kept = loaded(&disk, "no");
+    kept.run("SET a 1");
+    kept.turn_until(|engine| engine.server().persistence.durable_seq == engine.sealed_seq());
+    disk.kill();
+    disk.set_faults(Faults { read_only: true, ..Faults::default() });
+    drop(kept);
+    disk.set_faults(Faults::default());
+    let mut kept = start(&disk, "always").expect("its files are there");
+    // The directory's, where the journal's own was looked for, has been synced.
+    fail_a_sync(&disk);
+    let refused = loop {
+        match kept.keeper.turn(&mut kept.engine, kept.now, true) {
+            Ok(_) => assert!(kept.engine.server().persistence.loading),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(refused.starts_with("cannot sync /data/appendonlydir/"), "{refused}");
+    drop(kept);
+    disk.kill();
+    let kept = loaded(&disk, "always");
+    assert_eq!(rewrites(&kept.engine), 1);
+    lose_power(&disk, kept, 1);
+    let mut kept = loaded(&disk, "always");
+    kept.run("GET a");
+    assert_eq!(take_replies(&mut kept), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
+    let disk = new_disk();
+    let mut kept = loaded(&disk, "always");
+    let value = "x".repeat(2_000);
+    kept.run(&format!("SET a {value}"));
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    disk.kill();
+    disk.set_faults(Faults { read_only: true, ..Faults::default() });
+    drop(kept);
+    disk.set_faults(Faults { room_bytes: Some(1_500), ..Faults::default() });
+    disk.put(Path::new(NOTE), b"");
+    let mut kept = start(&disk, "always").expect("its files are there");
+    kept.turn_until(|engine| engine.server().persistence.rewrite.failures > 0);
+    kept.run("STRLEN a\r\nSET b 1");
+    let replies = take_replies(&mut kept);
+    assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
+    // Another one is tried by itself.
+    disk.set_faults(Faults::default());
+    kept.turn_until(|engine| rewrites(engine) == 1);
+    assert_eq!(disk.read(Path::new(NOTE)), None);
+    kept.run("SET b 1");
+    kept.turn_until(|engine| !engine.is_holding_replies());
+    assert_eq!(take_replies(&mut kept), "+OK\r\n");
+    lose_power(&disk, kept, 1);
+    let mut kept = loaded(&disk, "always");
+    kept.run("EXISTS a b");
+    assert_eq!(take_replies(&mut kept), ":2\r\n");
+}
