@@ -187,6 +187,20 @@ impl Engine {
         self.server.end_turn(at_ns, self.config.latency_monitor_threshold, self.now);
     }
 
+    // Reads and writes, for `INFO stats`
+
+    /// A client's socket has been read, whatever that has brought.
+    #[inline]
+    pub fn note_read(&mut self) {
+        self.server.stats.reads += 1;
+    }
+
+    /// A client's socket has been written to, whatever it has taken.
+    #[inline]
+    pub fn note_write(&mut self) {
+        self.server.stats.writes += 1;
+    }
+
     // The end
 
     /// Asks for the end as SHUTDOWN does: waits and CLIENT PAUSE are over with

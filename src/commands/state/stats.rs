@@ -28,6 +28,10 @@ pub(crate) struct ServerStats {
     pub(crate) connections_rejected: u64,
     /// Commands run.
     pub(crate) commands: u64,
+    /// Sockets read, whatever that has brought.
+    pub(crate) reads: u64,
+    /// Sockets written to, likewise.
+    pub(crate) writes: u64,
     /// Bytes received.
     pub(crate) input_bytes: u64,
     /// Bytes sent.
