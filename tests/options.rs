@@ -112,6 +112,18 @@ fn errors_in_a_config_file_name_the_line() {
 }
 
 #[test]
+fn only_files_are_loaded() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let expected = format!(
+        "option 'load': '{directory}' is a directory (allowed: a snapshot or one file of a \
+         journal; a whole journal is loaded by 'appendonly', from 'appenddirname' in 'dir')"
+    );
+    assert_eq!(refusal(&["--port", "0", "--load", directory]), expected);
+    let missing = refusal(&["--port", "0", "--load", "/no/such/file"]);
+    assert!(missing.starts_with("option 'load': can't open '/no/such/file': "), "{missing}");
+}
+
+#[test]
 fn a_password_is_never_printed() {
     let file = ConfigFile::new("password", "requirepass open sesame\n");
     for args in [

@@ -86,13 +86,18 @@ impl Files {
             KeepError(format!("option 'dir': no way to '{}': {error}", config.dir))
         })?;
         let load = (!config.load.is_empty()).then(|| dir.join(&config.load));
-        if let Some(path) = &load
-            && let Err(error) = std::fs::File::open(path)
-        {
-            return Err(KeepError(format!(
-                "option 'load': can't open '{}': {error}",
-                path.display()
-            )));
+        if let Some(path) = &load {
+            let file = std::fs::File::open(path).map_err(|error| {
+                KeepError(format!("option 'load': can't open '{}': {error}", path.display()))
+            })?;
+            if file.metadata().is_ok_and(|file| file.is_dir()) {
+                return Err(KeepError(format!(
+                    "option 'load': '{}' is a directory (allowed: a snapshot or one file of a \
+                     journal; a whole journal is loaded by 'appendonly', from 'appenddirname' \
+                     in 'dir')",
+                    path.display()
+                )));
+            }
         }
         let location = Location {
             dir,
