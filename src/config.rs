@@ -27,7 +27,7 @@ mod table;
 mod value;
 
 pub use args::{Start, read_args};
-pub use error::{LiveError, OptionError};
+pub use error::{LiveError, OptionError, Remedy};
 pub use kind::ValueError;
 pub use table::{Change, Config, OPTIONS, OptionSpec};
 pub use value::{

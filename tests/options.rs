@@ -124,6 +124,19 @@ fn only_files_are_loaded() {
 }
 
 #[test]
+fn a_config_file_comes_first_only_outside_of_one() {
+    let file = ConfigFile::new("several", "port 1 2\n");
+    let expected = format!(
+        "{}:1: option 'port' takes exactly one value (quote a value that holds spaces)",
+        file.path()
+    );
+    assert_eq!(refusal(&[file.path()]), expected);
+    let expected = "option 'port' takes exactly one value (quote a value that holds spaces; a \
+                    config file comes first)";
+    assert_eq!(refusal(&["--port", "1", file.path()]), expected);
+}
+
+#[test]
 fn a_password_is_never_printed() {
     let file = ConfigFile::new("password", "requirepass open sesame\n");
     for args in [
