@@ -261,7 +261,6 @@ mod tests {
             ("maxmemory", "0", "1gb", "memory limit is not there yet"),
             ("daemonize", "no", "yes", "foreground"),
             ("supervised", "no", "systemd", "supervisor"),
-            ("protected-mode", "no", "yes", "no protected mode"),
         ] {
             config.set(name, accepted).unwrap();
             let error = config.set(name, refused).unwrap_err().to_string();

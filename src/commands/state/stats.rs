@@ -22,9 +22,9 @@ pub(crate) struct CommandStats {
 /// Counters of the server since the start or CONFIG RESETSTAT.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerStats {
-    /// Connections accepted.
+    /// Connections accepted and not refused.
     pub(crate) connections_received: u64,
-    /// Connections refused because of `maxclients`.
+    /// Connections refused because of `maxclients` or `protected-mode`.
     pub(crate) connections_rejected: u64,
     /// Commands run.
     pub(crate) commands: u64,
