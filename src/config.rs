@@ -27,7 +27,7 @@ mod table;
 mod value;
 
 pub use args::{Start, read_args};
-pub use error::{LiveError, OptionError};
+pub use error::{LiveError, OptionError, Remedy};
 pub use kind::ValueError;
 pub use table::{Change, Config, OPTIONS, OptionSpec};
 pub use value::{
@@ -261,7 +261,6 @@ mod tests {
             ("maxmemory", "0", "1gb", "memory limit is not there yet"),
             ("daemonize", "no", "yes", "foreground"),
             ("supervised", "no", "systemd", "supervisor"),
-            ("protected-mode", "no", "yes", "no protected mode"),
         ] {
             config.set(name, accepted).unwrap();
             let error = config.set(name, refused).unwrap_err().to_string();

@@ -4,10 +4,24 @@
 
 #[path = "../benches/connections/bare.rs"]
 mod bare;
+#[allow(dead_code)]
+#[path = "../benches/support/figures.rs"]
+mod figures;
 #[path = "../benches/connections/floor.rs"]
 mod floor;
 #[path = "../benches/connections/plain.rs"]
 mod plain;
+#[allow(dead_code)]
+#[path = "../benches/connections/report.rs"]
+mod report;
+
+// What the benchmark has of these names.
+mod servers {
+    pub(crate) const FLOOR: &str = "floor";
+}
+mod shared {
+    pub(crate) use crate::figures;
+}
 #[path = "../benches/support/traffic/mod.rs"]
 mod traffic;
 
@@ -20,6 +34,7 @@ use bare::Bare;
 use fastrand::Rng;
 use floor::Floor;
 use plain::Answers;
+use report::Point;
 use traffic::connect;
 use traffic::load::{End, Load, Pace};
 use traffic::mix::{Kind, Mix};
@@ -78,6 +93,49 @@ fn the_first_error_is_kept_and_no_more_than_a_line_of_it() {
     let long = format!("-ERR {}\r\n", "x".repeat(100_000));
     skipper.skip(long.as_bytes(), &mut tally).unwrap();
     assert_eq!((tally.replies, tally.first_error().len()), (1, 200));
+}
+
+// The report
+
+/// What a server did that needs so long for a request.
+fn point(server: &str, server_cpu_us: f64) -> Point {
+    Point {
+        server: server.to_owned(),
+        connections: 50,
+        active: 50,
+        round: 0,
+        requests: 1,
+        errors: 0,
+        unsent: 0,
+        requests_per_s: 1.0,
+        p50_us: 1.0,
+        p99_us: 1.0,
+        p999_us: 1.0,
+        max_us: 1.0,
+        server_cpu_us,
+        load_cpu_us: 7.0,
+        memory: 1.0,
+    }
+}
+
+/// The cells of a Markdown table, without the line below the heads.
+fn rows(table: &str) -> Vec<Vec<&str>> {
+    let lines = table.lines().filter(|line| !line.contains("---"));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_floor_is_a_column_where_it_was_measured() {
+    let with = report::table(&[point("tollgate", 6.0), point("floor", 4.0)]);
+    let with = rows(&with);
+    assert_eq!(with[0][7..10], ["server us/request", "times the floor", "load us/request"]);
+    assert_eq!(with[1][7..10], ["6.00", "1.50", "7.00"]);
+    assert_eq!(with[2][7..10], ["4.00", "1.00", "7.00"]);
+    let without = report::table(&[point("tollgate", 6.0), point("redis-server", 9.0)]);
+    let without = rows(&without);
+    assert_eq!(without[0][7..9], ["server us/request", "load us/request"]);
+    assert_eq!(without[1][7..9], ["6.00", "7.00"]);
+    assert!(!without.concat().contains(&"?"), "{without:?}");
 }
 
 // The schedule

@@ -342,5 +342,21 @@ fn the_memory_of_a_large_value_goes_back_to_the_system_beside_the_loop() {
     assert!(used(&mut client) < VALUE_BYTES / 2, "{}", used(&mut client));
     let work = client.info("loop", "turn_longest_work").expect("INFO tells");
     let cpu_us = work.rsplit_once("cpu_us=").expect("it is measured").1;
-    assert!(cpu_us.parse::<u64>().expect("a number") < 5_000, "{work}");
+    let cpu_us: u64 = cpu_us.parse().expect("a number");
+    let beside_us = thread_cpu_us(&server, "tollgate-purge");
+    // How long that takes is the machine's business; whoever does it takes that long.
+    assert!(cpu_us < beside_us, "{work}; beside the loop {beside_us} us");
+}
+
+/// How long a thread of the server has had the processor, in microseconds.
+fn thread_cpu_us(server: &ServerProcess, name: &str) -> u64 {
+    let tasks = format!("/proc/{}/task", server.id());
+    let mut paths = std::fs::read_dir(tasks).expect("it runs").flatten().map(|task| task.path());
+    let is_it = |path: &std::path::PathBuf| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    };
+    let path = paths.find(is_it).expect("there is such a thread");
+    let times = std::fs::read_to_string(path.join("schedstat")).expect("it runs");
+    let ran_ns = times.split(' ').next().and_then(|time| time.parse::<u64>().ok());
+    ran_ns.expect("a number") / 1_000
 }

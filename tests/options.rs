@@ -112,6 +112,31 @@ fn errors_in_a_config_file_name_the_line() {
 }
 
 #[test]
+fn only_files_are_loaded() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let expected = format!(
+        "option 'load': '{directory}' is a directory (allowed: a snapshot or one file of a \
+         journal; a whole journal is loaded by 'appendonly', from 'appenddirname' in 'dir')"
+    );
+    assert_eq!(refusal(&["--port", "0", "--load", directory]), expected);
+    let missing = refusal(&["--port", "0", "--load", "/no/such/file"]);
+    assert!(missing.starts_with("option 'load': can't open '/no/such/file': "), "{missing}");
+}
+
+#[test]
+fn a_config_file_comes_first_only_outside_of_one() {
+    let file = ConfigFile::new("several", "port 1 2\n");
+    let expected = format!(
+        "{}:1: option 'port' takes exactly one value (quote a value that holds spaces)",
+        file.path()
+    );
+    assert_eq!(refusal(&[file.path()]), expected);
+    let expected = "option 'port' takes exactly one value (quote a value that holds spaces; a \
+                    config file comes first)";
+    assert_eq!(refusal(&["--port", "1", file.path()]), expected);
+}
+
+#[test]
 fn a_password_is_never_printed() {
     let file = ConfigFile::new("password", "requirepass open sesame\n");
     for args in [

@@ -19,7 +19,14 @@ pub(crate) fn table(
     servers: &[&str],
     seconds: f64,
 ) -> String {
-    let mut heads = vec!["ns a request (times the floor, times tollgate)".to_owned()];
+    // Only what was measured can be compared with.
+    let compared: Vec<&str> =
+        [FLOOR, TOLLGATE].into_iter().filter(|server| servers.contains(server)).collect();
+    let times = compared.iter().map(|server| match *server {
+        FLOOR => "times the floor",
+        _ => "times tollgate",
+    });
+    let mut heads = vec![format!("ns a request{}", in_parentheses(times))];
     heads.extend(servers.iter().map(|server| (*server).to_owned()));
     heads.extend(servers.iter().map(|server| format!("{server}: requests/s")));
     let mut rows = vec![heads];
@@ -32,9 +39,8 @@ pub(crate) fn table(
         let of = |server: &str| medians.iter().find(|point| point.server == server);
         let mut row = vec![goal.text()];
         for server in servers {
-            row.push(
-                of(server).map_or(String::new(), |point| time(point, of(FLOOR), of(TOLLGATE))),
-            );
+            let others = compared.iter().map(|server| of(server));
+            row.push(of(server).map_or(String::new(), |point| time(point, others)));
         }
         for server in servers {
             row.push(of(server).map_or(String::new(), |point| rate(point, goal)));
@@ -58,7 +64,14 @@ fn legend(rounds: &[usize], seconds: f64) -> String {
     )
 }
 
-fn time(point: &Point, floor: Option<&Point>, tollgate: Option<&Point>) -> String {
+/// As in ` (a, b)`; nothing if there is none.
+fn in_parentheses(all: impl Iterator<Item = impl Into<String>>) -> String {
+    let all: Vec<String> = all.map(Into::into).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
+}
+
+/// The time a request, and how many times that of each of the others it is.
+fn time<'a>(point: &Point, others: impl Iterator<Item = Option<&'a Point>>) -> String {
     if point.server_cpu_us.is_nan() {
         return "?".to_owned();
     }
@@ -66,7 +79,7 @@ fn time(point: &Point, floor: Option<&Point>, tollgate: Option<&Point>) -> Strin
         let ratio = other.map_or(f64::NAN, |other| point.server_cpu_us / other.server_cpu_us);
         if ratio.is_nan() { "?".to_owned() } else { format!("{ratio:.2}") }
     };
-    format!("{} ({}, {})", thousands(1e3 * point.server_cpu_us), times(floor), times(tollgate))
+    thousands(1e3 * point.server_cpu_us) + &in_parentheses(others.map(times))
 }
 
 fn rate(point: &Point, goal: &Goal) -> String {

@@ -57,6 +57,9 @@ pub(crate) fn medians(all: &[Point]) -> Vec<Point> {
     cells.iter().map(joined).collect()
 }
 
+/// The head of the column that is there only if the floor was measured.
+const TIMES_THE_FLOOR: &str = "times the floor";
+
 const HEADS: [&str; 12] = [
     "server",
     "connections",
@@ -66,7 +69,7 @@ const HEADS: [&str; 12] = [
     "p99.9",
     "max",
     "server us/request",
-    "times the floor",
+    TIMES_THE_FLOOR,
     "load us/request",
     "server, load busy",
     "memory",
@@ -76,6 +79,13 @@ const HEADS: [&str; 12] = [
 pub(crate) fn table(medians: &[Point]) -> String {
     let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
     rows.extend(medians.iter().map(|point| row(point, medians).to_vec()));
+    if medians.iter().all(|point| point.server != FLOOR) {
+        let without: Vec<usize> =
+            (0..HEADS.len()).filter(|column| HEADS[*column] != TIMES_THE_FLOOR).collect();
+        for row in &mut rows {
+            *row = without.iter().map(|column| std::mem::take(&mut row[*column])).collect();
+        }
+    }
     markdown(&rows)
 }
 

@@ -189,6 +189,7 @@ fn memory(context: &mut Context<'_>, text: &mut Text) {
     for name in ["allocator_allocated", "allocator_active", "allocator_resident"] {
         text.field(name, used);
     }
+    text.bytes("total_system_memory", context.server.process.system_memory_bytes);
     text.bytes("used_memory_lua", 0);
     text.bytes("used_memory_vm_total", 0);
     text.bytes("used_memory_scripts", 0);
@@ -316,7 +317,12 @@ fn stats(context: &mut Context<'_>, text: &mut Text) {
     text.field("unexpected_error_replies", 0);
     text.field("total_error_replies", stats.errors);
     text.field("dump_payload_sanitizations", 0);
+    text.field("total_reads_processed", stats.reads);
+    text.field("total_writes_processed", stats.writes);
     text.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    // They count how often the buffer that each client keeps was given another size,
+    // and here no client keeps one.
+    text.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     text.field("client_output_buffer_limit_disconnections", context.clients.output_limit_closes);
     text.field("acl_access_denied_auth", stats.auth_failures);
 }

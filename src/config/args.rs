@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
-use super::error::OptionError;
+use super::error::{OptionError, Remedy};
 use super::file::read_file;
 use super::table::{Change, Config, OPTIONS, OptionSpec};
 
@@ -178,7 +178,8 @@ fn join_values(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, 
             }
             (Some(_), _) if matches!(arg.as_str(), "-h" | "-v") => joined.push(arg),
             (Some((option, _)), _) => {
-                return Err(OptionError::ValueCount { option, missing: false, comment: false });
+                let remedy = Remedy::QuotesOrOrder;
+                return Err(OptionError::SeveralValues { option, remedy });
             }
             (None, _) => joined.push(arg),
         }
@@ -189,9 +190,7 @@ fn join_values(args: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, 
 
 fn refuse_missing(open: Option<(&'static OptionSpec, bool)>) -> Result<(), OptionError> {
     match open {
-        Some((option, false)) => {
-            Err(OptionError::ValueCount { option, missing: true, comment: false })
-        }
+        Some((option, false)) => Err(OptionError::NoValue { option }),
         _ => Ok(()),
     }
 }

@@ -31,14 +31,17 @@ pub enum OptionError {
         /// What is wrong with it.
         why: ValueError,
     },
-    /// No value, or more than one where one is needed.
-    ValueCount {
+    /// No value where one is needed.
+    NoValue {
         /// The option.
         option: &'static OptionSpec,
-        /// True when there was none, false when there were too many.
-        missing: bool,
-        /// A word after the value starts with `#`.
-        comment: bool,
+    },
+    /// More than one value where one is needed.
+    SeveralValues {
+        /// The option.
+        option: &'static OptionSpec,
+        /// What the further ones may have been meant for.
+        remedy: Remedy,
     },
     /// An argument that is neither an option nor the config file.
     Unexpected {
@@ -79,6 +82,18 @@ pub enum OptionError {
     },
 }
 
+/// What may be done about several values of an option that takes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// In a config file the second begins with `#`, as a comment on a line of its own
+    /// does.
+    OwnLine,
+    /// In a config file they may be one value that holds spaces.
+    Quotes,
+    /// On the command line as well, or the last is a config file, which comes first.
+    QuotesOrOrder,
+}
+
 impl fmt::Display for OptionError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -104,17 +119,19 @@ impl fmt::Display for OptionError {
             OptionError::NoFile => {
                 out.write_str("which FILE is to be checked? (tollgate check FILE... [--fix])")
             }
-            OptionError::ValueCount { option, missing: true, .. } => {
+            OptionError::NoValue { option } => {
                 write!(out, "option '{}' needs a value", option.name)?;
                 write!(out, " (allowed: {})", option.allowed())
             }
-            OptionError::ValueCount { option, comment: true, .. } => {
+            OptionError::SeveralValues { option, remedy } => {
                 write!(out, "option '{}' takes exactly one value", option.name)?;
-                out.write_str(" (a comment needs a line of its own)")
-            }
-            OptionError::ValueCount { option, .. } => {
-                write!(out, "option '{}' takes exactly one value", option.name)?;
-                out.write_str(" (quote a value that holds spaces; a config file comes first)")
+                out.write_str(match remedy {
+                    Remedy::OwnLine => " (a comment needs a line of its own)",
+                    Remedy::Quotes => " (quote a value that holds spaces)",
+                    Remedy::QuotesOrOrder => {
+                        " (quote a value that holds spaces; a config file comes first)"
+                    }
+                })
             }
             OptionError::Unexpected { argument } => {
                 write!(out, "unexpected argument '{}'", quoted(argument))?;

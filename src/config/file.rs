@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::error::OptionError;
+use super::error::{OptionError, Remedy};
 use super::table::{Config, OptionSpec};
 use crate::words;
 
@@ -93,17 +93,13 @@ impl Reader<'_> {
     }
 
     fn set(&mut self, name: &str, values: &[String]) -> Result<(), OptionError> {
-        let count_fits = |option: &OptionSpec| match values.len() {
-            0 => false,
-            1 => true,
-            _ => option.is_list(),
-        };
-        match OptionSpec::find(name) {
-            Some(option) if !count_fits(option) => Err(OptionError::ValueCount {
-                option,
-                missing: values.is_empty(),
-                comment: values.iter().skip(1).any(|value| value.starts_with('#')),
-            }),
+        match (OptionSpec::find(name), values) {
+            (Some(option), []) => Err(OptionError::NoValue { option }),
+            (Some(option), [_, further @ ..]) if !further.is_empty() && !option.is_list() => {
+                let has_comment = further.iter().any(|value| value.starts_with('#'));
+                let remedy = if has_comment { Remedy::OwnLine } else { Remedy::Quotes };
+                Err(OptionError::SeveralValues { option, remedy })
+            }
             _ => self.config.set(name, &values.join(" ")),
         }
     }

@@ -195,13 +195,8 @@ options! {
     "Access" {
         "requirepass" requirepass: Password = Password::default(), Secret, "", Live,
             "Password that clients must give with AUTH, empty for none.";
-        "protected-mode" protected_mode: bool = false,
-            Only {
-                kind: YesNo,
-                value: "no",
-                why: "there is no protected mode: use bind and requirepass to restrict access",
-            }, "", Immutable,
-            "Accepted for redis.conf, while access is restricted by bind and requirepass.";
+        "protected-mode" protected_mode: bool = true, YesNo, "", Live,
+            "Refuse clients from other machines while there is no password.";
         "enable-debug-command" enable_debug_command: Allowed = Allowed::No,
             Choice(Allowed::NAMES), "", Protected,
             "Who may run DEBUG, which can hold the whole server up.";

@@ -58,7 +58,8 @@ impl Expected {
     }
 }
 
-/// What is known of a request before it is run.
+/// What is known of a request that is run at once, before it is. (An [`Expected`] is not
+/// made of one, because a lone request took up to 20 instructions more then.)
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found {
     /// `None`: there is no such command.

@@ -48,6 +48,23 @@ pub use requests::WantedInput;
 pub use snapshot::SnapshotKind;
 use snapshot::Walk;
 
+/// Redis's words for a client that `protected-mode` refuses, which are for a person.
+const PROTECTED_MODE: &str = concat!(
+    "-DENIED Redis is running in protected mode because protected mode is enabled and no ",
+    "password is set for the default user. In this mode connections are only accepted from ",
+    "the loopback interface. If you want to connect from external computers to Redis you may ",
+    "adopt one of the following solutions: 1) Just disable protected mode sending the command ",
+    "'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from ",
+    "the same host the server is running, however MAKE SURE Redis is not publicly accessible ",
+    "from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) ",
+    "Alternatively you can just disable the protected mode by editing the Redis configuration ",
+    "file, and setting the protected mode option to 'no', and then restarting the server. 3) ",
+    "If you started the server manually just for testing, restart it with the ",
+    "'--protected-mode no' option. 4) Setup a an authentication password for the default ",
+    "user. NOTE: You only need to do one of the above things in order for the server to start ",
+    "accepting connections from the outside.\r\n",
+);
+
 /// The server without its sockets.
 ///
 /// ```
@@ -187,6 +204,20 @@ impl Engine {
         self.server.end_turn(at_ns, self.config.latency_monitor_threshold, self.now);
     }
 
+    // Reads and writes, for `INFO stats`
+
+    /// A client's socket has been read, whatever that has brought.
+    #[inline]
+    pub fn note_read(&mut self) {
+        self.server.stats.reads += 1;
+    }
+
+    /// A client's socket has been written to, whatever it has taken.
+    #[inline]
+    pub fn note_write(&mut self) {
+        self.server.stats.writes += 1;
+    }
+
     // The end
 
     /// Asks for the end as SHUTDOWN does: waits and CLIENT PAUSE are over with
@@ -215,21 +246,29 @@ impl Engine {
 
     /// A client has connected. `key` is a small integer that no other
     /// connected client has; the engine keeps its clients in an array indexed
-    /// by it. Beyond `maxclients` the client is told so and closed; it has then
-    /// to be disconnected like any other.
+    /// by it. Beyond `maxclients`, and from another machine in `protected-mode`, the
+    /// client is told so and closed; it has then to be disconnected like any other.
     ///
     /// # Panics
     /// If a connected client has this place.
     pub fn connect(&mut self, key: ClientKey, peer: Peer, now: Now) {
         self.set_now(now, Stage::Accept);
-        self.server.stats.connections_received += 1;
-        let full = self.clients.len() >= self.config.maxclients as usize;
-        let authenticated = self.config.requirepass.is_empty();
-        self.clients.insert(key, peer, authenticated, now.monotonic);
-        if full {
-            self.server.stats.connections_rejected += 1;
-            self.clients.push_bytes(key, b"-ERR max number of clients reached\r\n");
-            self.clients.close(key, Closing::AfterOutput);
+        let has_no_password = self.config.requirepass.is_empty();
+        let refusal = if self.clients.len() >= self.config.maxclients as usize {
+            Some(&b"-ERR max number of clients reached\r\n"[..])
+        } else if self.config.protected_mode && has_no_password && !peer.is_local() {
+            Some(PROTECTED_MODE.as_bytes())
+        } else {
+            None
+        };
+        self.clients.insert(key, peer, has_no_password, now.monotonic);
+        match refusal {
+            None => self.server.stats.connections_received += 1,
+            Some(why) => {
+                self.server.stats.connections_rejected += 1;
+                self.clients.push_bytes(key, why);
+                self.clients.close(key, Closing::AfterOutput);
+            }
         }
     }
 

@@ -107,7 +107,8 @@ impl Engine {
         let growth = current.saturating_sub(base).saturating_mul(100) / base;
         let retry_s = persistence.rewrite.retry_s(PAUSE_MAX_S);
         if growth >= percentage && self.now.unix_s() >= retry_s {
-            log::info!("rewriting the journal, which has grown by {growth} %");
+            let base = persistence.base_bytes;
+            log::info!("rewriting the journal, which has grown from {base} to {current} bytes");
             persistence.rewrite.is_requested = true;
         }
     }

@@ -13,9 +13,9 @@ use crate::keyspace::KnownHash;
 use crate::protocol::{Args, OutBuffer};
 
 impl Engine {
-    /// Asks whether brief commands of this client may go the short way, and with what:
-    /// that stays right for as long as they do.
-    pub(super) fn plain(&self, key: ClientKey) -> Option<Session> {
+    /// The session with which brief commands of this client may go the short way, if they
+    /// may. It stays right for as long as they do.
+    pub(super) fn plain_session(&self, key: ClientKey) -> Option<Session> {
         let client = self.clients.get(key)?;
         let is_looked_at = self.server.pause.is_some()
             || !self.clients.monitors().is_empty()
@@ -40,9 +40,8 @@ impl Engine {
             return false;
         }
         let (command, args) = (expected.command(), expected.args(bytes));
-        let Some(plain) = self.plain(key).filter(|_| self.takes_short_way(command, args)) else {
-            return false;
-        };
+        let session = self.plain_session(key).filter(|_| self.takes_short_way(command, args));
+        let Some(session) = session else { return false };
         let Some((client, pool)) = self.clients.with_pool(key) else { return false };
         // What waits comes first, and a client that does not read waits.
         let has_waiting =
@@ -54,10 +53,10 @@ impl Engine {
         self.server.start_watch(self.config.latency_tracking);
         let goes_on;
         let for_output;
-        if client.output.is_empty() && !plain.holds_replies && answers.has_room() {
+        if client.output.is_empty() && !session.holds_replies && answers.has_room() {
             let out = answers.out();
-            let plain = plain.behind(out.len());
-            goes_on = self.run_plain(key, plain, command, args, known, out);
+            let session = session.behind(out.len());
+            goes_on = self.run_plain(key, session, command, args, known, out);
             let is_closing = !goes_on && self.clients[key].is_closing();
             for_output = match is_closing || !answers.add(key) {
                 true => self.clients.with_pool(key).map(|(client, pool)| {
@@ -69,7 +68,7 @@ impl Engine {
             };
         } else {
             let mut out = client.output.take(pool);
-            goes_on = self.run_plain(key, plain, command, args, known, &mut out);
+            goes_on = self.run_plain(key, session, command, args, known, &mut out);
             for_output = Some(out);
         }
         if !goes_on && self.has_to_serve() {
@@ -98,15 +97,15 @@ impl Engine {
     pub(super) fn run_plain(
         &mut self,
         key: ClientKey,
-        plain: Session,
+        session: Session,
         command: &Command,
         args: Args<'_>,
         known: Option<KnownHash<'_>>,
         out: &mut OutBuffer,
     ) -> bool {
         self.clients[key].count_command(command.id);
-        let before = plain.holds_replies.then(|| (out.len(), self.keyspace.stats().changes));
-        let mut context = self.context(key, plain, known, Wake::First, out);
+        let before = session.holds_replies.then(|| (out.len(), self.keyspace.stats().changes));
+        let mut context = self.context(key, session, known, Wake::First, out);
         commands::call_brief(&mut context, command, args);
         let has_overflowed = context.reply.has_overflowed();
         if has_overflowed {

@@ -185,7 +185,7 @@ impl Engine {
         let mut request = self.request.take().unwrap_or_default();
         let mut limits = self.limits(key);
         let mut trusted = self.is_trusted(&self.clients[key]);
-        let mut plain = self.plain(key);
+        let mut plain_session = self.plain_session(key);
         let mut consumed = 0;
         let mut found = [Found::default(); AHEAD_MAX];
         self.server.start_watch(self.config.latency_tracking);
@@ -219,11 +219,11 @@ impl Engine {
                 }
                 share -= 1;
                 let args = request.cut_args(rest, index);
-                if let (Some(plain), Some(command)) = (plain, found.command)
+                if let (Some(session), Some(command)) = (plain_session, found.command)
                     && self.takes_short_way(command, args)
                 {
                     let known = found.known_hash(args);
-                    if self.run_plain(key, plain, command, args, known, &mut out) {
+                    if self.run_plain(key, session, command, args, known, &mut out) {
                         consumed = begun + request.cut_end(index);
                         continue;
                     }
@@ -247,11 +247,11 @@ impl Engine {
                         // Those that follow are cut again, under other limits.
                         trusted = !trusted;
                         limits = self.limits(key);
-                        plain = self.plain(key);
+                        plain_session = self.plain_session(key);
                         consumed = begun + request.cut_end(index);
                         continue 'input;
                     }
-                    plain = self.plain(key);
+                    plain_session = self.plain_session(key);
                 }
                 consumed = begun + request.cut_end(index);
             }

@@ -145,12 +145,11 @@ impl Connection {
         }
     }
 
-    /// One write, of at most [`WRITE_BYTES_MAX`] bytes; returns how many the socket
-    /// has taken. After less, the socket is full and the kernel announces when it is
-    /// not.
+    /// One write of `first` and what follows it, of at most [`WRITE_BYTES_MAX`] bytes;
+    /// returns how many the socket has taken. After less, the socket is full and the
+    /// kernel announces when it is not.
     #[inline]
-    pub(super) fn write(&mut self, mut chunks: Chunks<'_>) -> io::Result<usize> {
-        let Some(first) = chunks.next() else { return Ok(0) };
+    pub(super) fn write(&mut self, first: &[u8], mut chunks: Chunks<'_>) -> io::Result<usize> {
         let first = &first[..first.len().min(WRITE_BYTES_MAX)];
         let (len, result) = match chunks.next() {
             Some(second) if first.len() < WRITE_BYTES_MAX => {

@@ -82,9 +82,6 @@ pub(super) struct EventLoop {
     log_level: Option<LogLevel>,
     /// When the last turn ended, on the monotonic axis.
     ended_at: Duration,
-    /// Writes to sockets, for the tests.
-    #[cfg(test)]
-    writes: u64,
 }
 
 impl EventLoop {
@@ -130,8 +127,6 @@ impl EventLoop {
             stopping: None,
             log_level,
             ended_at: now.monotonic,
-            #[cfg(test)]
-            writes: 0,
         }
     }
 

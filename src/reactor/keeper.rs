@@ -91,13 +91,18 @@ impl<D: Disk> Files<D> {
             KeepError(format!("option 'dir': no way to '{}': {error}", config.dir))
         })?;
         let load = (!config.load.is_empty()).then(|| dir.join(&config.load));
-        if let Some(path) = &load
-            && let Err(error) = disk.open(path, false)
-        {
-            return Err(KeepError(format!(
-                "option 'load': can't open '{}': {error}",
-                path.display()
-            )));
+        if let Some(path) = &load {
+            disk.open(path, false).map_err(|error| {
+                KeepError(format!("option 'load': can't open '{}': {error}", path.display()))
+            })?;
+            if path.is_dir() {
+                return Err(KeepError(format!(
+                    "option 'load': '{}' is a directory (allowed: a snapshot or one file of a \
+                     journal; a whole journal is loaded by 'appendonly', from 'appenddirname' \
+                     in 'dir')",
+                    path.display()
+                )));
+            }
         }
         let location = Location {
             dir,

@@ -8,8 +8,8 @@ use rustix::param::{clock_ticks_per_second, page_size};
 
 use crate::engine::ProcessFigures;
 
-/// What does not change: who the process is, and which port it listens on
-/// first.
+/// What does not change: who the process is, how much memory its machine has, and
+/// which port it listens on first.
 ///
 /// `allocator` is what the program has chosen, which a library cannot see.
 pub(super) fn at_start(listens_on: Option<SocketAddr>, allocator: &'static str) -> ProcessFigures {
@@ -19,6 +19,10 @@ pub(super) fn at_start(listens_on: Option<SocketAddr>, allocator: &'static str) 
         tcp_port: listens_on.map_or(0, |addr| addr.port()),
         executable: std::env::current_exe()
             .map_or(String::new(), |path| path.display().to_string()),
+        system_memory_bytes: fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|meminfo| memory_bytes(&meminfo))
+            .unwrap_or(0),
         ..ProcessFigures::default()
     }
 }
@@ -35,6 +39,13 @@ pub(super) fn refresh(figures: &mut ProcessFigures) {
         figures.cpu_user = duration(user);
         figures.cpu_system = duration(system);
     }
+}
+
+/// The line `MemTotal` of meminfo, which counts in KiB.
+fn memory_bytes(meminfo: &str) -> Option<u64> {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1_024)
 }
 
 /// The second number of statm: resident pages.
@@ -69,11 +80,20 @@ mod tests {
         assert_eq!(rss_pages(""), None);
     }
 
+    #[test]
+    fn meminfo_counts_in_kib() {
+        let meminfo = "MemTotal:       24684092 kB\nMemFree:         1 kB\n";
+        assert_eq!(memory_bytes(meminfo), Some(25_276_510_208));
+        assert_eq!(memory_bytes("MemFree: 1 kB\n"), None);
+        assert_eq!(memory_bytes("MemTotal: 1 MB\n"), None);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_has_memory() {
-        let mut figures = ProcessFigures::default();
+    fn this_process_has_memory_and_so_has_its_machine() {
+        let mut figures = at_start(None, "");
         refresh(&mut figures);
         assert!(figures.rss_bytes > 100_000);
+        assert!(figures.system_memory_bytes > figures.rss_bytes);
     }
 }

@@ -229,6 +229,11 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     ("maxclients", "The default is 20000, not 10000."),
     (
+        "protected-mode",
+        "All of 127.0.0.0/8 is this machine, as in its error text, where Redis 7.0 takes 127.0.0.1 \
+         alone for it.",
+    ),
+    (
         "client-output-buffer-limit",
         "A client that does not read its replies is paused at \
       `output-pause-bytes` of them, and normal clients have a limit of 1 GiB, where Redis has none.",

@@ -53,6 +53,8 @@ impl Environment {
 pub struct ProcessFigures {
     /// Resident memory, in bytes.
     pub rss_bytes: u64,
+    /// Memory of the machine, in bytes; 0: not known.
+    pub system_memory_bytes: u64,
     /// Processor time in user mode.
     pub cpu_user: Duration,
     /// Processor time in the kernel.

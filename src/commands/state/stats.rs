@@ -22,12 +22,16 @@ pub(crate) struct CommandStats {
 /// Counters of the server since the start or CONFIG RESETSTAT.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerStats {
-    /// Connections accepted.
+    /// Connections accepted and not refused.
     pub(crate) connections_received: u64,
-    /// Connections refused because of `maxclients`.
+    /// Connections refused because of `maxclients` or `protected-mode`.
     pub(crate) connections_rejected: u64,
     /// Commands run.
     pub(crate) commands: u64,
+    /// Sockets read, whatever that has brought.
+    pub(crate) reads: u64,
+    /// Sockets written to, likewise.
+    pub(crate) writes: u64,
     /// Bytes received.
     pub(crate) input_bytes: u64,
     /// Bytes sent.

@@ -37,6 +37,7 @@ impl EventLoop {
             self.leave_unread(key);
             return;
         }
+        self.engine.note_read();
         let buffer = &mut self.buffer[self.buffered..][..self.read_bytes];
         let (result, count) = if wanted == WantedInput::InPlace {
             let mut result = Ok(Read::Nothing);

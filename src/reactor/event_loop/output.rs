@@ -67,10 +67,7 @@ impl EventLoop {
         if !connection.is_writable() {
             return 0;
         }
-        #[cfg(test)]
-        {
-            self.writes += 1;
-        }
+        self.engine.note_write();
         match connection.write_slice(bytes) {
             Ok(count) => count,
             Err(error) => {
@@ -137,12 +134,11 @@ impl EventLoop {
         if !connection.is_writable() {
             return 0;
         }
-        let output = self.engine.output_chunks(key);
-        #[cfg(test)]
-        {
-            self.writes += u64::from(output.clone().next().is_some());
-        }
-        match connection.write(output) {
+        let mut output = self.engine.output_chunks(key);
+        let Some(first) = output.next() else { return 0 };
+        let result = connection.write(first, output);
+        self.engine.note_write();
+        match result {
             Ok(0) => 0,
             Ok(count) => {
                 let input_ended = connection.is_input_ended();

@@ -51,6 +51,10 @@ impl Server {
         self.work.engine.server().stats.output_bytes
     }
 
+    fn writes(&self) -> u64 {
+        self.work.engine.server().stats.writes
+    }
+
     /// Whether the next poll waits.
     fn is_idle(&self) -> bool {
         self.work.timeout() != Some(Duration::ZERO)
@@ -370,9 +374,9 @@ fn what_many_publish_in_one_turn_is_one_write_for_each_subscriber() {
     for client in &mut publishers {
         client.write_all(b"PUBLISH a 1\r\n").unwrap();
     }
-    let (writes, bytes) = (server.work.writes, server.sent_bytes());
+    let (writes, bytes) = (server.writes(), server.sent_bytes());
     server.turn();
-    assert_eq!(server.work.writes - writes, (SUBSCRIBERS + PUBLISHERS) as u64);
+    assert_eq!(server.writes() - writes, (SUBSCRIBERS + PUBLISHERS) as u64);
     let message = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\n1\r\n".len();
     let sent = PUBLISHERS * b":20\r\n".len() + SUBSCRIBERS * PUBLISHERS * message;
     assert_eq!(server.sent_bytes() - bytes, sent as u64, "all of it in this turn");
