@@ -39,8 +39,8 @@
 //!
 //! 1. `reactor`: a socket is readable; one read goes into a buffer that all
 //!    connections share, or goes on with a large argument where that will stay. Up to
-//!    sixteen sockets are read before what the first has brought is run, so that the
-//!    keys that lone requests name come from memory while the system reads the next.
+//!    thirty-two sockets are read before what the first has brought is run, so that the
+//!    keys that lone requests name come from memory side by side.
 //! 2. [`Engine::receive`] cuts complete requests out of it; arguments
 //!    are slices of that buffer.
 //! 3. `engine::ahead` finds the commands of several requests, and has the memory

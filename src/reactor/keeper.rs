@@ -444,13 +444,14 @@ impl<D: Disk> Keeper<D> {
                 // It says the same once more.
                 let _ = writer.finish();
             }
+            // Before its rewrite is given up, for what has been loaded would be served then.
+            if self.loads_until_rewritten || self.loads_until_durable {
+                return Err(KeepError(why));
+            }
             self.end_rewrite(&why, engine);
             (self.is_unfounded, self.unfounded_fault) = (false, None);
             engine.stop_journal();
             engine.refuse_journal(&why);
-            if self.loads_until_rewritten || self.loads_until_durable {
-                return Err(KeepError(why));
-            }
         }
         if let Some(result) = mail.ended.filter(|_| self.ending_writer.is_some()) {
             self.end_journal(result, engine);

@@ -219,3 +219,30 @@ fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
     kept.run("EXISTS a b");
     assert_eq!(take_replies(&mut kept), ":2\r\n");
 }
+
+#[test]
+fn a_start_that_cannot_begin_its_journal_is_refused_however_late_that_is_known() {
+    for is_rewrite_begun in [false, true] {
+        let disk = new_disk();
+        disk.put(Path::new("/data/begin"), b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n");
+        let options = [("appendonly", "yes"), ("load", "begin")];
+        let started = Kept::start(disk.clone(), Path::new("/data"), &options);
+        let mut kept = started.expect("its files are there");
+        disk.set_faults(Faults { room_bytes: Some(0), ..Faults::default() });
+        while !kept.keeper.loads_until_rewritten {
+            kept.turn();
+        }
+        if is_rewrite_begun {
+            // The journal's thread may be slower than the loop's next turn.
+            let kind = kept.engine.take_snapshot_request().expect("nothing else counts before");
+            kept.keeper.begin_snapshot(kind, &mut kept.engine, kept.now);
+        }
+        let refused = loop {
+            match kept.keeper.turn(&mut kept.engine, kept.now, true) {
+                Ok(_) => assert!(kept.engine.server().persistence.loading),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(refused.contains("No space left on device"), "{refused}");
+    }
+}
