@@ -717,6 +717,8 @@ Value at:0x0 refcount:1 encoding:embstr serializedlength:7 lru:14407808 lru_seco
 fn with_debug(allowed: &str) -> Sim {
     let mut config = Config::default();
     config.set("enable-debug-command", allowed).expect("a valid option");
+    // So that clients from elsewhere get as far as the command.
+    config.set("protected-mode", "no").expect("a valid option");
     Sim::with_config(config)
 }
 
