@@ -76,32 +76,55 @@ impl Found {
     }
 }
 
+/// The command that was found last, and under which name: most requests ask for the same
+/// as the one before.
+#[derive(Debug, Default)]
+pub(super) struct LastFound {
+    name: Vec<u8>,
+    /// `None`: none yet.
+    command: Option<&'static Command>,
+}
+
+impl LastFound {
+    /// The command that a request asks for; `None` if it is not known, or the request is
+    /// empty.
+    #[inline]
+    fn find(&mut self, args: Args<'_>) -> Option<&'static Command> {
+        let name = args.get(0)?;
+        if self.command.is_some() && name == self.name {
+            return self.command;
+        }
+        self.look_up(name, args)
+    }
+
+    fn look_up(&mut self, name: &[u8], args: Args<'_>) -> Option<&'static Command> {
+        let command = TABLE.resolve(args).ok()?;
+        // The name alone says which command it is, unless there are subcommands.
+        if command.parent.is_none() && command.spec.subcommands.is_empty() {
+            self.command = Some(command);
+            self.name.clear();
+            self.name.extend_from_slice(name);
+        }
+        Some(command)
+    }
+}
+
 impl Engine {
     /// Finds the commands of several requests that have been cut, and has the memory
     /// fetched that they will look at: while one key's line is on its way, so are the
     /// others'.
     pub(super) fn look_ahead(
-        &self,
+        &mut self,
         key: ClientKey,
         input: &[u8],
         request: &RequestBuffer,
         all_found: &mut [Found],
     ) {
-        let mut last: Option<(&[u8], &'static Command)> = None;
         let db = self.clients[key].db();
         for (index, found) in all_found.iter_mut().enumerate() {
             let args = request.cut_args(input, index);
-            // Most pipelines repeat one command.
-            found.command = match last {
-                Some((name, command)) if args.get(0) == Some(name) => Some(command),
-                _ => find_command(args),
-            };
+            found.command = self.last_found.find(args);
             found.hash = self.prefetch_key(db, found.command, args);
-            // The name alone says which command it is, unless there are subcommands.
-            last = found
-                .command
-                .filter(|command| command.parent.is_none() && command.spec.subcommands.is_empty())
-                .and_then(|command| Some((args.get(0)?, command)));
         }
         for hash in all_found.iter().filter_map(|found| found.hash) {
             self.keyspace.prefetch_entry(db, hash);
@@ -111,20 +134,20 @@ impl Engine {
     /// The same for a lone request: the place of its key arrives while it is seen
     /// whether the command may run at all.
     #[inline]
-    pub(super) fn find_one(&self, key: ClientKey, args: Args<'_>) -> Found {
-        let command = find_command(args);
+    pub(super) fn find_one(&mut self, key: ClientKey, args: Args<'_>) -> Found {
+        let command = self.last_found.find(args);
         Found { command, hash: self.prefetch_key(self.clients[key].db(), command, args) }
     }
 
     /// The same for input that has been read, and is run when others' has been, if it is
     /// one request and no more.
-    pub(super) fn find_expected(&self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
+    pub(super) fn find_expected(&mut self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         let client = self.clients.get(key).filter(|client| client.unread.is_none())?;
         let db = client.db();
         let mut spans = [Span::default(); EXPECTED_ARGS_MAX];
         let len = cut_lone(bytes, &self.limits_of(client), &mut spans)?;
         let args = Args::from_parts(bytes, &spans[..len]);
-        let command = find_command(args)?;
+        let command = self.last_found.find(args)?;
         let hash = self.keyspace.hash(db, brief_key(command, args)?);
         Some(Expected { input_bytes: bytes.len(), db, hash, command, spans, len })
     }
@@ -159,13 +182,6 @@ impl Engine {
         self.keyspace.prefetch(db, hash);
         Some(hash)
     }
-}
-
-/// The command that a request asks for; `None` if it is not known, or the request is
-/// empty.
-#[inline]
-fn find_command(args: Args<'_>) -> Option<&'static Command> {
-    if args.is_empty() { None } else { TABLE.resolve(args).ok() }
 }
 
 /// The first key, if it is worth hashing ahead.

@@ -27,8 +27,8 @@ mod waiting;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use self::ahead::EXPECTED_BYTES_MAX;
 pub use self::ahead::Expected;
+use self::ahead::{EXPECTED_BYTES_MAX, LastFound};
 pub use self::answers::Answers;
 use crate::clients::{Client, Clients, Closing};
 pub use crate::clients::{ClientKey, Peer, Room};
@@ -110,6 +110,7 @@ pub struct Engine {
     server: ServerState,
     /// Where requests are cut; `None` while some are run that were.
     request: Option<Box<RequestBuffer>>,
+    last_found: LastFound,
     now: Now,
     /// Clients whose share of the turn was used up before their requests were.
     backlog: VecDeque<(ClientKey, u64)>,
@@ -147,6 +148,7 @@ impl Engine {
             clients: Clients::new(config.buffer_pool_max),
             server: ServerState::new(&TABLE, environment, now),
             request: None,
+            last_found: LastFound::default(),
             now,
             backlog: VecDeque::new(),
             resumed: Vec::new(),
@@ -381,7 +383,7 @@ impl Engine {
     /// What can be found out of these bytes of a client, which will be brought by
     /// [`Engine::receive_expected`], if they are one short request.
     #[inline]
-    pub fn expect(&self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
+    pub fn expect(&mut self, key: ClientKey, bytes: &[u8]) -> Option<Expected> {
         if bytes.len() > EXPECTED_BYTES_MAX { None } else { self.find_expected(key, bytes) }
     }
 
