@@ -318,7 +318,8 @@ impl<D: Disk> Keeper<D> {
     fn start_writer(&mut self, source: Source<D>, engine: &mut Engine) -> Result<(), KeepError> {
         self.mailbox.forget_writer();
         let policy = engine.config().appendfsync;
-        let writer = Writer::start(source, policy, engine.sealed_seq(), self.mailbox.clone());
+        let (seq, mailbox) = (engine.sealed_seq(), self.mailbox.clone());
+        let writer = Writer::start(source, policy, writer::REST, seq, mailbox);
         let writer =
             writer.map_err(|error| KeepError(format!("no thread for the journal: {error}")))?;
         self.writer = Some(writer);

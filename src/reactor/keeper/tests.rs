@@ -1,6 +1,7 @@
 //! What depends on how far the threads are, which a test through a socket cannot choose.
 
 mod failed_syncs;
+mod rests;
 
 use std::fs;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

@@ -38,6 +38,15 @@ const GATHER_SYNC_MIN: Duration = Duration::from_millis(1);
 /// How long after a fault it is tried again whether the disk works.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// Where replies do not wait for it, how long the thread rests when it has written: what
+/// comes meanwhile is written together. With a write for each turn of the loop, a SET in
+/// pipelines of 16 costs the thread 52 ns of processor time instead of 44, and the loop,
+/// which it interrupts if they share a processor, 7 more.
+pub(super) const REST: Duration = Duration::from_millis(4);
+
+/// So many bytes that are to be written end a rest.
+const REST_BYTES_MAX: u64 = 1 << 20;
+
 /// How many orders are taken before what they bring is written.
 const ORDERS_MAX: usize = 4_096;
 
@@ -82,15 +91,19 @@ pub(super) struct Writer {
     policy: FsyncPolicy,
     /// Bytes that it has been given in all.
     given_bytes: u64,
+    /// Bytes that it has been given since a rest of it was last ended for their sake.
+    rest_bytes: u64,
     /// The engine's number of the group before the first one.
     seq_before: u64,
 }
 
 impl Writer {
-    /// Starts the thread. `seq_before` is the number of the engine's last group.
+    /// Starts the thread, which takes `rest` between its writes, see [`REST`].
+    /// `seq_before` is the number of the engine's last group.
     pub(super) fn start<D: Disk>(
         source: Source<D>,
         policy: FsyncPolicy,
+        rest: Duration,
         seq_before: u64,
         mailbox: Arc<Mailbox<D>>,
     ) -> io::Result<Writer> {
@@ -100,6 +113,7 @@ impl Writer {
             Ok(journal) => Work {
                 journal,
                 policy,
+                rest,
                 synced_at: Instant::now(),
                 sync_time: Duration::ZERO,
                 sync_groups: 0,
@@ -125,7 +139,14 @@ impl Writer {
         };
         let thread = thread::Builder::new().name("tollgate-aof".to_owned()).spawn(work)?;
         let orders = Some(sender);
-        Ok(Writer { orders, thread: Some(thread), policy, given_bytes: 0, seq_before })
+        Ok(Writer {
+            orders,
+            thread: Some(thread),
+            policy,
+            given_bytes: 0,
+            rest_bytes: 0,
+            seq_before,
+        })
     }
 
     fn order(&self, order: Order) {
@@ -135,33 +156,51 @@ impl Writer {
         }
     }
 
+    /// The same for what must not wait while the thread rests.
+    fn order_at_once(&self, order: Order) {
+        self.order(order);
+        self.end_rest();
+    }
+
+    /// Ends its rest, or spares it the next one.
+    fn end_rest(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
     pub(super) fn write(&mut self, groups: Groups) {
         self.given_bytes += groups.len() as u64;
+        self.rest_bytes += groups.len() as u64;
         self.order(Order::Groups(groups));
+        if self.rest_bytes >= REST_BYTES_MAX {
+            self.rest_bytes = 0;
+            self.end_rest();
+        }
     }
 
     /// Makes what it was given durable at once.
     pub(super) fn sync(&self) {
-        self.order(Order::Sync);
+        self.order_at_once(Order::Sync);
     }
 
     pub(super) fn follow_policy(&mut self, policy: FsyncPolicy) {
         if policy != self.policy {
             self.policy = policy;
-            self.order(Order::Policy(policy));
+            self.order_at_once(Order::Policy(policy));
         }
     }
 
     pub(super) fn begin_rewrite(&self, unix_ms: u64) {
-        self.order(Order::BeginRewrite(unix_ms));
+        self.order_at_once(Order::BeginRewrite(unix_ms));
     }
 
     pub(super) fn finish_rewrite(&self, base: Snapshot) {
-        self.order(Order::FinishRewrite(base));
+        self.order_at_once(Order::FinishRewrite(base));
     }
 
     pub(super) fn abandon_rewrite(&self) {
-        self.order(Order::AbandonRewrite);
+        self.order_at_once(Order::AbandonRewrite);
     }
 
     /// The engine's number of a group that the thread counts so.
@@ -179,6 +218,7 @@ impl Writer {
     pub(super) fn end(&mut self) {
         self.order(Order::Hurry);
         self.orders = None;
+        self.end_rest();
     }
 
     /// Waits until all that it was given is durable.
@@ -191,6 +231,7 @@ impl Writer {
 
     fn join(&mut self) -> Result<(), String> {
         self.orders = None;
+        self.end_rest();
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err("the journal's thread has panicked".to_owned()),
@@ -241,6 +282,7 @@ struct Told {
 struct Work<D: Disk> {
     journal: Journal<D>,
     policy: FsyncPolicy,
+    rest: Duration,
     synced_at: Instant,
     /// How long the last sync took, and for how many groups it was.
     sync_time: Duration,
@@ -271,15 +313,24 @@ impl<D: Disk> Work<D> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.gather();
+            let mut is_last = false;
             for _ in 0..ORDERS_MAX {
-                let Ok(order) = self.orders.try_recv() else { break };
-                self.take(order);
+                match self.orders.try_recv() {
+                    Ok(order) => self.take(order),
+                    Err(error) => {
+                        is_last = error == TryRecvError::Disconnected;
+                        break;
+                    }
+                }
             }
             self.work();
             self.report();
             elsewhere(self.journal.take_removed());
             if let Some(cut) = self.journal.take_cut_tail() {
                 log::warn!("{cut}");
+            }
+            if self.policy != FsyncPolicy::Always && !is_last {
+                thread::park_timeout(self.rest);
             }
         }
         self.end()
