@@ -68,6 +68,14 @@ impl Fault {
         Fault { operation, path: path.into(), kind: error.kind(), cause: error.to_string() }
     }
 
+    /// What clients are told: the cause, and of what is missing where it should be.
+    pub fn told(&self) -> String {
+        match self.kind {
+            io::ErrorKind::NotFound => format!("{}: {}", self.path.display(), self.cause),
+            _ => self.cause.clone(),
+        }
+    }
+
     /// Makes one of an error.
     pub(super) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fault {
         move |error| Fault::new(operation, path, &error)

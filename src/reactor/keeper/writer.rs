@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::mail::{Mail, Mailbox, OnPanic, Reached};
 use crate::config::FsyncPolicy;
 use crate::engine::Groups;
-use crate::persist::{Counted, Disk, Journal, Location, OpenError, Opening, Snapshot};
+use crate::persist::{Counted, Disk, Fault, Journal, Location, OpenError, Opening, Snapshot};
 
 /// With `everysec`, the longest time from a sync to the next one.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -482,7 +482,7 @@ impl<D: Disk> Work<D> {
             base_bytes: progress.base_bytes,
             current_bytes: progress.base_bytes + progress.incr_bytes,
             delayed_syncs: self.delayed_syncs,
-            fault: self.journal.fault().map(|fault| fault.cause.clone()),
+            fault: self.journal.fault().map(Fault::told),
             wants_rewrite: self.journal.wants_rewrite(),
         };
         let now = Told {
