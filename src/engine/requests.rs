@@ -36,8 +36,8 @@ pub(super) enum Serving {
 /// How the input of a client is wanted, see [`Engine::wanted_input`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WantedInput {
-    /// Not now: the socket keeps it.
-    None,
+    /// The socket keeps it.
+    NotNow,
     /// Read into whatever buffer.
     Any,
     /// A request has begun that may be large: read by [`Engine::read_into`], so that it is
