@@ -196,7 +196,13 @@ impl SystemFile {
 
     fn write(&mut self, pieces: &[IoSlice<'_>], flags: ReadWriteFlags) -> Result<usize, Errno> {
         loop {
-            match rustix::io::pwritev2(&self.file, pieces, self.end, flags) {
+            // A system without `pwritev2` (Linux before 4.6, and some that only look like it)
+            // has the older call.
+            let taken = match flags.is_empty() {
+                true => rustix::io::pwritev(&self.file, pieces, self.end),
+                false => rustix::io::pwritev2(&self.file, pieces, self.end, flags),
+            };
+            match taken {
                 Ok(taken) => {
                     self.end += taken as u64;
                     self.len = self.len.max(self.end);
