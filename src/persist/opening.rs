@@ -342,7 +342,7 @@ impl<D: Disk> Opening<D> {
         Ok((Journal::begin(found)?, cut_tail))
     }
 
-    /// The next start can read the same as this one, and its sync will succeed and say
+    /// The next start may read the same as this one, and its sync will succeed and say
     /// nothing of what this one has dropped.
     fn note_failed_sync(&self) {
         if self.unsynced.is_none() {

@@ -219,6 +219,9 @@ fn only_whole_pages_of_large_writes_leave_the_page_cache() {
     assert_eq!(file.uncached(len), 0);
     append_all(&mut file, b"c").expect("the disk is sound");
     assert_eq!(file.uncached(len), len - (len + 3) % page);
+    file.set_only_copy(true);
+    assert_eq!(file.uncached(len), 0);
+    file.set_only_copy(false);
     file.takes_uncached = false;
     assert_eq!(file.uncached(len), 0);
 }
