@@ -373,3 +373,20 @@ fn files_that_are_left_out_are_kept_wherever_the_start_ends() {
     }
     assert!(ended > 30, "{ended}");
 }
+
+#[test]
+fn a_start_is_refused_that_cannot_look_at_a_file_to_be_kept() {
+    let mut life = Life::begun();
+    life.keep(3);
+    life.end_process(SimulatedDisk::kill);
+    let manifest = "file a.aof.1.incr.aof seq 1 type i\nfile a.aof.2.incr.aof seq 2 type h\n";
+    life.disk.put(Path::new("/data/aof/a.aof.manifest"), manifest.as_bytes());
+    life.disk.put(Path::new(NOTE), b"seq 2 left-out\n");
+    let path = Path::new("/data/aof/a.aof.2.incr.aof");
+    life.disk.create_dir(path).expect("the disk is sound");
+    let error = life.open().expect_err("it is no file").to_string();
+    assert!(error.starts_with("cannot open /data/aof/a.aof.2.incr.aof: "), "{error}");
+    // One that is gone has another name.
+    life.disk.remove(path).expect("it is there");
+    life.open().expect("the journal is whole");
+}
