@@ -30,11 +30,20 @@ pub fn run(config: Config, log_level: LogLevelSource) -> Result<(), ServerError>
     if reactor.config().requirepass.is_empty()
         && reactor.addrs().iter().any(|addr| !addr.ip().is_loopback())
     {
-        log::warn!("other machines may connect without a password; see bind and requirepass");
+        log::warn!("{}", without_password(reactor.config().protected_mode));
     }
     reactor.run()?;
     log::info!("stopped");
     Ok(())
+}
+
+/// What becomes of other machines that reach a server without a password.
+fn without_password(is_protected: bool) -> &'static str {
+    if is_protected {
+        "other machines are refused while there is no password; see requirepass and protected-mode"
+    } else {
+        "other machines may connect without a password; see bind, requirepass and protected-mode"
+    }
 }
 
 /// What [`check_file`] has found.
@@ -150,7 +159,8 @@ impl Builder {
     }
 
     /// The address to listen on, or several with spaces between them, as the
-    /// option `bind`.
+    /// option `bind`. Clients from other machines need `requirepass`, or `protected-mode`
+    /// `no`.
     pub fn bind(self, addr: impl fmt::Display) -> Builder {
         self.option("bind", &addr.to_string())
     }

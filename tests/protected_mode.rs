@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
 
 use socket2::{Domain, Socket, Type};
+use support::process::ServerProcess;
 use support::redis_server;
 use support::sim::Sim;
 use tollgate::config::Config;
@@ -88,4 +91,31 @@ fn who_is_refused_is_told_in_the_words_of_redis() {
     let theirs = greeting_from(Ipv4Addr::new(127, 0, 0, 2), redis.address());
     assert!(theirs.starts_with("-DENIED "), "{theirs}");
     assert_eq!(greeting(&mut Sim::new(), ELSEWHERE).0, theirs);
+}
+
+#[test]
+fn the_log_says_whether_others_may_connect() {
+    let name = format!("tollgate-protected-mode-{}", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    let warning = |options: &[&str]| {
+        let server = ServerProcess::start(|port| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+            command.args(["--port", &port.to_string(), "--logfile"]).arg(&file).args(options);
+            command.env_remove("RUST_LOG");
+            command
+        });
+        // It is logged before anybody is answered.
+        drop(server.expect("it starts"));
+        let log = fs::read_to_string(&file).expect("the log is a file");
+        fs::remove_file(&file).expect("it is there");
+        let line = log.lines().find(|line| line.contains("other machines"));
+        line.and_then(|line| Some(line.split_once("other machines ")?.1.to_owned()))
+    };
+    let open = ["--bind", "0.0.0.0"];
+    let refused = warning(&open).expect("there is no password");
+    assert!(refused.starts_with("are refused while there is no password; "), "{refused}");
+    let let_in = warning(&[&open[..], &["--protected-mode", "no"]].concat());
+    let let_in = let_in.expect("there is no password");
+    assert!(let_in.starts_with("may connect without a password; "), "{let_in}");
+    assert_eq!(warning(&["--protected-mode", "no"]), None);
 }

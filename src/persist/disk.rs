@@ -34,6 +34,11 @@ pub trait DiskFile: Send {
         self.append(&bytes)
     }
 
+    /// Says whether the file is the only copy of what is appended from now on, which it is
+    /// not at first. If it is, that can be read as long as the machine runs, even where a
+    /// sync of it has failed; otherwise it may be gone then.
+    fn set_only_copy(&mut self, is_only_copy: bool);
+
     /// Sees to it that so many bytes can be appended without making the file longer: to
     /// make a new length durable takes a file system more work than the bytes do, and
     /// twice the time. Room that was made and is not used up stays.
@@ -152,7 +157,8 @@ pub trait Disk: Clone + Send + 'static {
 /// than to write it: on a virtual machine that gives what is free back to its host, each
 /// page has to be fetched from there again (3.5 us of processor time for a kilobyte where
 /// 0.7 do). Smaller writes stay, for the next one mostly begins on the page on which they
-/// end, and half a page that has not stayed is read before it is written.
+/// end, and half a page that has not stayed is read before it is written. Nor does anything
+/// leave that is in no other place: a page that the disk does not take leaves as well.
 const UNCACHED_BYTES_MIN: usize = 64 << 10;
 
 /// `RWF_DONTCACHE` of `linux/fs.h`: pages are written to the disk at once, and leave the
@@ -172,6 +178,7 @@ pub struct SystemFile {
     len: u64,
     /// As far as is known, the file system takes [`UNCACHED`].
     takes_uncached: bool,
+    is_only_copy: bool,
     /// The page on which the next write begins may be on its way out of the cache: the file
     /// has been cut, is somebody else's work, or took only some of the last write. One write
     /// in the usual way makes it stay. (The first versions of Linux with [`UNCACHED`] could
@@ -182,13 +189,21 @@ pub struct SystemFile {
 impl SystemFile {
     fn new(file: File) -> io::Result<SystemFile> {
         let len = file.metadata()?.len();
-        Ok(SystemFile { file, end: len, len, takes_uncached: true, may_be_leaving: len > 0 })
+        Ok(SystemFile {
+            file,
+            end: len,
+            len,
+            takes_uncached: true,
+            is_only_copy: false,
+            may_be_leaving: len > 0,
+        })
     }
 
     /// How many of `bytes` that are appended now need not stay in the page cache: up to the
     /// end of the last page that they fill.
     fn uncached(&self, bytes: usize) -> usize {
-        if bytes < UNCACHED_BYTES_MIN || !self.takes_uncached || self.may_be_leaving {
+        let is_allowed = self.takes_uncached && !self.is_only_copy && !self.may_be_leaving;
+        if bytes < UNCACHED_BYTES_MIN || !is_allowed {
             return 0;
         }
         bytes.saturating_sub(on_last_page(self.end + bytes as u64))
@@ -196,7 +211,13 @@ impl SystemFile {
 
     fn write(&mut self, pieces: &[IoSlice<'_>], flags: ReadWriteFlags) -> Result<usize, Errno> {
         loop {
-            match rustix::io::pwritev2(&self.file, pieces, self.end, flags) {
+            // A system without `pwritev2` (Linux before 4.6, and some that only look like it)
+            // has the older call.
+            let taken = match flags.is_empty() {
+                true => rustix::io::pwritev(&self.file, pieces, self.end),
+                false => rustix::io::pwritev2(&self.file, pieces, self.end, flags),
+            };
+            match taken {
                 Ok(taken) => {
                     self.end += taken as u64;
                     self.len = self.len.max(self.end);
@@ -329,6 +350,10 @@ impl DiskFile for SystemFile {
             }
         }
         some(self.write(pieces, ReadWriteFlags::empty()), bytes)
+    }
+
+    fn set_only_copy(&mut self, is_only_copy: bool) {
+        self.is_only_copy = is_only_copy;
     }
 
     fn make_room(&mut self, bytes: u64) -> io::Result<()> {

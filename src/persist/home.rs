@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, append_all, read_all};
-use super::manifest::{Manifest, ManifestError, Role};
+use super::manifest::{Manifest, ManifestError, Role, SEQUENCE_MAX};
 
 /// The name of the file whose lock keeps a second server out.
 pub(super) const LOCK_NAME: &str = "tollgate.lock";
@@ -163,6 +163,10 @@ impl<D: Disk> Home<D> {
             let own = name.strip_prefix("temp-").unwrap_or(name);
             let mut words = own.strip_prefix(&self.location.file_name)?.split('.').skip(1);
             let number = words.next()?.parse().ok()?;
+            if number > SEQUENCE_MAX / 2 {
+                // It will not be come upon, and none must be counted on from it.
+                return None;
+            }
             (self.location.name_of(role, number) == own).then_some(number)
         };
         let names = self.list()?.into_iter();

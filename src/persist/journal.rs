@@ -246,10 +246,17 @@ impl<D: Disk> Journal<D> {
 
     /// Chooses when groups count as durable; [`Counted::Synced`] at first. Groups that
     /// counted because they were written count again when they have been synced, which
-    /// whoever chooses that should not put off.
+    /// whoever chooses that should not put off. What is not synced yet is, before it counts
+    /// as written.
     pub fn set_counted(&mut self, counted: Counted) {
+        let is_only_copy = counted == Counted::Written;
+        if is_only_copy && self.counted == Counted::Synced && self.is_dirty {
+            // What was written so far was not the only copy, and is kept in memory no longer.
+            self.sync();
+        }
         self.counted = counted;
-        if counted == Counted::Written {
+        self.file.set_only_copy(is_only_copy);
+        if is_only_copy {
             return;
         }
         self.durable_seq = self.durable_seq.min(self.synced_seq);
@@ -462,6 +469,7 @@ impl<D: Disk> Journal<D> {
         self.manifest = manifest;
         self.file_bytes.insert(std::mem::replace(&mut self.file_name, new.name), self.written);
         self.file = new.file;
+        self.file.set_only_copy(self.counted == Counted::Written);
         (self.written, self.synced) = (new.bytes, new.bytes);
         self.begun_bytes = new.bytes;
         (self.proven, self.noted) = (new.bytes, new.bytes);

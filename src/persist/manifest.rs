@@ -9,6 +9,9 @@ use crate::words;
 /// Bytes of a line that Redis reads at most.
 const LINE_BYTES_MAX: usize = 1024;
 
+/// The highest number of a file, which is that of Redis. Counting never reaches half of it.
+pub(super) const SEQUENCE_MAX: u64 = i64::MAX as u64;
+
 /// What a file is to its journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -177,7 +180,10 @@ fn parse_line(line: &[u8]) -> Result<ManifestFile, &'static str> {
                 }
                 name = Some(text);
             }
-            b"seq" => sequence = Some(parse_u64(value).ok_or("the sequence is no number")?),
+            b"seq" => {
+                let number = parse_u64(value).filter(|number| *number <= SEQUENCE_MAX);
+                sequence = Some(number.ok_or("the sequence is no number")?);
+            }
             b"type" => {
                 role = Some(match value.as_slice() {
                     b"b" => Role::Base,
@@ -251,6 +257,7 @@ mod tests {
             ("#\nfile a seq 1", 2, "file, seq and type are needed"),
             ("file a seq 0 type i", 1, "file, seq and type are needed"),
             ("file a seq x type i", 1, "the sequence is no number"),
+            ("file a seq 9223372036854775808 type i", 1, "the sequence is no number"),
             ("file a seq 1 type x", 1, "the type is unknown"),
             ("file a seq 1 type i odd", 1, "a word without a value"),
             ("file ../a seq 1 type i", 1, "the name is not that of a file in the directory"),

@@ -1,6 +1,7 @@
 //! Opening a journal: what there is, group by group, and how to go on.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::aside::{TornEnd, Uncut, lacks_room};
@@ -102,7 +103,9 @@ impl<D: Disk> Opening<D> {
                 && note.is_some_and(|note| note.is_left_out(file.sequence))
         };
         // One that is gone has another name already.
-        let still_left_out = manifest.files.iter().filter(is_left_out).flat_map(look_at).collect();
+        let is_there = |found: &Result<ChainFile, Fault>| !matches!(found, Err(fault) if fault.kind == io::ErrorKind::NotFound);
+        let left_out = manifest.files.iter().filter(is_left_out).map(look_at);
+        let still_left_out = left_out.filter(is_there).collect::<Result<_, _>>()?;
         Ok(Opening {
             home,
             manifest,
@@ -342,7 +345,7 @@ impl<D: Disk> Opening<D> {
         Ok((Journal::begin(found)?, cut_tail))
     }
 
-    /// The next start can read the same as this one, and its sync will succeed and say
+    /// The next start may read the same as this one, and its sync will succeed and say
     /// nothing of what this one has dropped.
     fn note_failed_sync(&self) {
         if self.unsynced.is_none() {

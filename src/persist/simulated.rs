@@ -49,8 +49,8 @@ pub struct Counts {
 ///
 /// Bytes and directory entries are durable only after a sync. A sync that fails has
 /// written the first half of the file's dirty bytes and dropped the rest, as Linux may:
-/// they can still be read, later syncs succeed, and on the disk there are zeros or
-/// nothing in their place.
+/// later syncs succeed, and on the disk there are zeros or nothing in their place. They can
+/// still be read only if the file was [said to be the only copy](DiskFile::set_only_copy).
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
@@ -93,6 +93,8 @@ struct Content {
     durable: Vec<u8>,
     /// What has been written and is not on the disk, in order.
     dirty: Vec<Range<usize>>,
+    /// What of it cannot be read any more when it has been dropped.
+    uncached: Vec<Range<usize>>,
     /// The shortest length that it was cut to since the last sync.
     cut_to: Option<usize>,
 }
@@ -102,6 +104,7 @@ impl Content {
         if let Some(len) = self.cut_to.take() {
             self.durable.truncate(len);
         }
+        self.uncached.clear();
         for range in std::mem::take(&mut self.dirty) {
             self.write_back(range);
         }
@@ -119,10 +122,10 @@ impl Content {
     fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len);
         self.cut_to = Some(self.cut_to.map_or(len, |cut_to| cut_to.min(len)));
-        for range in &mut self.dirty {
-            range.end = range.end.min(len);
+        for ranges in [&mut self.dirty, &mut self.uncached] {
+            ranges.iter_mut().for_each(|range| range.end = range.end.min(len));
+            ranges.retain(|range| range.start < range.end);
         }
-        self.dirty.retain(|range| range.start < range.end);
     }
 
     fn fail_sync(&mut self) {
@@ -131,6 +134,9 @@ impl Content {
         if self.cut_to.is_none() {
             let total: usize = dirty.iter().map(Range::len).sum();
             self.write_back_some(dirty, total / 2);
+        }
+        for index in std::mem::take(&mut self.uncached).into_iter().flatten() {
+            self.bytes[index] = self.durable.get(index).copied().unwrap_or(0);
         }
     }
 
@@ -174,6 +180,7 @@ impl Content {
             cut => cut.is_none(),
         };
         let dirty = std::mem::take(&mut self.dirty);
+        self.uncached.clear();
         let total: usize = dirty.iter().map(Range::len).sum();
         // All of it and none of it are likelier than chance would have them.
         let left = match rng.u8(..4) {
@@ -331,7 +338,13 @@ impl State {
     }
 
     /// Writes bytes where there may be room, and answers how many.
-    fn append(&mut self, file: usize, end: usize, bytes: &[u8]) -> io::Result<usize> {
+    fn append(
+        &mut self,
+        file: usize,
+        end: usize,
+        bytes: &[u8],
+        is_only_copy: bool,
+    ) -> io::Result<usize> {
         let number = self.counts.appends;
         self.counts.appends += 1;
         self.operate()?;
@@ -343,6 +356,9 @@ impl State {
         let content = &mut self.files[file];
         content.bytes[end..end + len].copy_from_slice(&bytes[..len]);
         content.dirty.push(end..end + len);
+        if !is_only_copy {
+            content.uncached.push(end..end + len);
+        }
         Ok(len)
     }
 
@@ -385,7 +401,13 @@ impl Disk for SimulatedDisk {
         match state.find(path)? {
             Node::File(index) => {
                 let (end, generation) = (state.files[index].bytes.len(), state.generation);
-                Ok(SimulatedFile { disk: self.clone(), index, end, generation })
+                Ok(SimulatedFile {
+                    disk: self.clone(),
+                    index,
+                    end,
+                    is_only_copy: false,
+                    generation,
+                })
             }
             Node::Directory => Err(io::ErrorKind::IsADirectory.into()),
         }
@@ -410,7 +432,8 @@ impl Disk for SimulatedDisk {
                 index
             }
         };
-        Ok(SimulatedFile { disk: self.clone(), index, end: 0, generation: state.generation })
+        let generation = state.generation;
+        Ok(SimulatedFile { disk: self.clone(), index, end: 0, is_only_copy: false, generation })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -489,6 +512,7 @@ pub struct SimulatedFile {
     index: usize,
     /// Where the next bytes are appended.
     end: usize,
+    is_only_copy: bool,
     generation: u64,
 }
 
@@ -505,7 +529,7 @@ impl SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.state()?.append(self.index, self.end, bytes)?;
+        let taken = self.state()?.append(self.index, self.end, bytes, self.is_only_copy)?;
         self.end += taken;
         Ok(taken)
     }
@@ -513,6 +537,10 @@ impl DiskFile for SimulatedFile {
     fn make_room(&mut self, bytes: u64) -> io::Result<()> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.state()?.make_room(self.index, self.end, bytes)
+    }
+
+    fn set_only_copy(&mut self, is_only_copy: bool) {
+        self.is_only_copy = is_only_copy;
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {

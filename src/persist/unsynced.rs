@@ -1,8 +1,9 @@
 //! The note for the next process that a sync has failed, and what that one does with it.
 //!
-//! What such a sync was for can still be read as long as the machine runs, and may be gone
-//! afterwards. Where it was in memory it is written again elsewhere, and nobody needs a
-//! note. Otherwise only a new base makes up for it, and until that is listed:
+//! What such a sync was for may be gone. Where it was in memory it is written again
+//! elsewhere, and nobody needs a note. Otherwise it can still be read as long as the machine
+//! runs, see [`DiskFile::set_only_copy`](super::DiskFile::set_only_copy), and only a new base
+//! makes up for it. Until that is listed:
 //!
 //! - The next process must not call durable what it reads. It finds the note, and has the
 //!   journal rewritten before anybody is served.

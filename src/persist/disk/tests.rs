@@ -219,8 +219,32 @@ fn only_whole_pages_of_large_writes_leave_the_page_cache() {
     assert_eq!(file.uncached(len), 0);
     append_all(&mut file, b"c").expect("the disk is sound");
     assert_eq!(file.uncached(len), len - (len + 3) % page);
+    file.set_only_copy(true);
+    assert_eq!(file.uncached(len), 0);
+    file.set_only_copy(false);
     file.takes_uncached = false;
     assert_eq!(file.uncached(len), 0);
+}
+
+#[test]
+fn a_page_that_may_be_leaving_the_cache_is_first_written_in_the_usual_way() {
+    let directory = Directory::new("leaving");
+    let path = directory.0.join("a");
+    let mut file = SystemDisk.create(&path).expect("the disk is sound");
+    let len = 2 * UNCACHED_BYTES_MIN;
+    assert_eq!(file.uncached(len), len);
+    // Where the system takes only some of what is written so, the page stays half full.
+    if file.write(&[IoSlice::new(b"abc")], UNCACHED).is_ok() {
+        assert_eq!(file.uncached(len), 0);
+        append_all(&mut file, b"d").expect("the disk is sound");
+        assert_eq!(file.uncached(len), len - 4);
+    }
+    // Somebody else has written this one.
+    append_all(&mut file, b"e").expect("the disk is sound");
+    let mut again = SystemDisk.open(&path, true).expect("it is there");
+    assert_eq!(again.uncached(len), 0);
+    append_all(&mut again, b"f").expect("the disk is sound");
+    assert!(again.uncached(len) > 0);
 }
 
 #[test]

@@ -634,6 +634,29 @@ fn a_file_that_is_not_listed_is_not_written_over() {
 }
 
 #[test]
+fn a_file_with_a_number_that_none_can_follow_is_passed_over() {
+    let mut life = Life::begun();
+    life.keep(3);
+    life.end_process(SimulatedDisk::kill);
+    for number in [u64::MAX, i64::MAX as u64] {
+        for role in ["base", "incr"] {
+            life.disk.put(Path::new(&format!("/data/aof/a.aof.{number}.{role}.aof")), b"?");
+        }
+    }
+    for _ in 0..2 {
+        life.open().expect("the journal is whole");
+        life.begin_rewrite();
+        life.put(1);
+        life.write_base();
+        life.keep(1);
+        life.finish_rewrite();
+        assert!(life.finished.is_none(), "it is there");
+        life.end_process(SimulatedDisk::kill);
+    }
+    life.open().expect("the journal is whole");
+}
+
+#[test]
 fn a_removed_file_is_noticed() {
     let mut life = Life::begun();
     life.keep(1);

@@ -28,6 +28,10 @@ impl DiskFile for LiarFile {
         self.file.append(bytes)
     }
 
+    fn set_only_copy(&mut self, is_only_copy: bool) {
+        self.file.set_only_copy(is_only_copy);
+    }
+
     fn make_room(&mut self, bytes: u64) -> io::Result<()> {
         self.file.make_room(bytes)
     }

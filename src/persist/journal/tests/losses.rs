@@ -304,9 +304,15 @@ fn a_start_is_refused_whose_note_says_nothing() {
 
 #[test]
 fn a_start_whose_own_sync_fails_leaves_a_note() {
-    for (seed, is_noted_before) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
-        println!("seed {seed}, noted before: {is_noted_before}");
-        let mut life = if is_noted_before { suspect(false, 2) } else { Life::begun() };
+    for (seed, kind) in (0..20).flat_map(|seed| [(seed, 0), (seed, 1), (seed, 2)]) {
+        println!("seed {seed}, kind {kind}");
+        let (is_noted_before, is_only_copy) = (kind == 2, kind > 0);
+        let counted = if is_only_copy { Counted::Written } else { Counted::Synced };
+        let mut life =
+            if is_noted_before { suspect(false, 2) } else { Life { counted, ..Life::new() } };
+        if life.journal.is_none() {
+            life.open().expect("the disk is sound");
+        }
         life.put(3);
         life.end_process(SimulatedDisk::kill);
         let note = life.disk.read(Path::new(NOTE));
@@ -317,10 +323,11 @@ fn a_start_whose_own_sync_fails_leaves_a_note() {
         assert!(error.starts_with("cannot sync /data/aof/a.aof.1.incr.aof"), "{error}");
         assert!(note.is_none() || life.disk.read(Path::new(NOTE)) == note);
         life.end_process(SimulatedDisk::kill);
-        // All of it can be read, and is durable from now on.
+        // All of it can be read if it counted, and is durable from now on.
         let sent = life.sent;
         life.open().expect("the disk is sound");
-        assert_eq!((life.sent, life.promised), (sent, sent));
+        assert_eq!(life.sent == sent, is_only_copy);
+        assert_eq!(life.promised, life.sent);
         assert_eq!(life.disk.read(Path::new(NOTE)), None);
         life.end_process(|disk| disk.crash(seed));
         life.open().expect("the journal is whole");
@@ -365,4 +372,21 @@ fn files_that_are_left_out_are_kept_wherever_the_start_ends() {
         }
     }
     assert!(ended > 30, "{ended}");
+}
+
+#[test]
+fn a_start_is_refused_that_cannot_look_at_a_file_to_be_kept() {
+    let mut life = Life::begun();
+    life.keep(3);
+    life.end_process(SimulatedDisk::kill);
+    let manifest = "file a.aof.1.incr.aof seq 1 type i\nfile a.aof.2.incr.aof seq 2 type h\n";
+    life.disk.put(Path::new("/data/aof/a.aof.manifest"), manifest.as_bytes());
+    life.disk.put(Path::new(NOTE), b"seq 2 left-out\n");
+    let path = Path::new("/data/aof/a.aof.2.incr.aof");
+    life.disk.create_dir(path).expect("the disk is sound");
+    let error = life.open().expect_err("it is no file").to_string();
+    assert!(error.starts_with("cannot open /data/aof/a.aof.2.incr.aof: "), "{error}");
+    // One that is gone has another name.
+    life.disk.remove(path).expect("it is there");
+    life.open().expect("the journal is whole");
 }

@@ -133,3 +133,48 @@ fn rewrites_that_fail_one_after_the_other_leave_one_file_behind() {
         assert_eq!(life.journal.as_ref().map(|journal| journal.manifest().files.len()), Some(2));
     }
 }
+
+#[test]
+fn what_a_rewrite_removes_is_not_left_where_the_machine_ends_meanwhile() {
+    for (seed, end) in (0..20).flat_map(|seed| (0..20).map(move |end| (seed, end))) {
+        println!("seed {seed}, the machine ends at operation {end}");
+        let mut life = Life::begun();
+        life.keep(3);
+        life.begin_rewrite();
+        life.put(1);
+        life.write_base();
+        life.keep(1);
+        let first = life.disk.counts().operations + end;
+        life.disk.set_faults(Faults { operations: first..u64::MAX, ..Faults::default() });
+        life.finish_rewrite();
+        life.end_process(|disk| disk.crash(seed));
+        life.open().expect("the journal is whole");
+        assert_nothing_is_left(&mut life);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_listed_and_cannot_be_removed_is_removed_later() {
+    let path = Path::new("/data/aof/a.aof.2.incr.aof");
+    let mut stayed = 0;
+    for fails_at in 0..40 {
+        println!("operation {fails_at} fails");
+        let mut life = Life::begun();
+        life.keep(3);
+        life.end_process(SimulatedDisk::kill);
+        // It was to be the next one.
+        life.disk.put(path, b"");
+        life.open().expect("the journal is whole");
+        let first = life.disk.counts().operations + fails_at;
+        life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
+        life.begin_rewrite();
+        life.put(1);
+        life.write_base();
+        life.keep(1);
+        life.finish_rewrite();
+        stayed += usize::from(life.finished.is_none() && life.disk.read(path).is_some());
+        life.heal();
+        assert_nothing_is_left(&mut life);
+    }
+    assert!(stayed > 0, "its removal is one of these operations");
+}

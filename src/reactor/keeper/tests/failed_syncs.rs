@@ -246,3 +246,17 @@ fn a_start_that_cannot_begin_its_journal_is_refused_however_late_that_is_known()
         assert!(refused.contains("No space left on device"), "{refused}");
     }
 }
+
+#[test]
+fn a_journal_that_cannot_be_begun_leaves_no_rewrite_behind() {
+    let disk = new_disk();
+    let mut kept = Kept::start(disk.clone(), Path::new("/data"), &[]).expect("there are no files");
+    disk.set_faults(Faults { room_bytes: Some(0), ..Faults::default() });
+    kept.run("CONFIG SET appendonly yes");
+    assert!(kept.engine.server().persistence.rewrite.is_active(), "it is asked for at once");
+    kept.turn_until(|engine| !engine.config().appendonly);
+    disk.set_faults(Faults::default());
+    // It would wait for the rewrite.
+    kept.run("BGSAVE");
+    kept.turn_until(|engine| engine.server().persistence.save.completed == 1);
+}
