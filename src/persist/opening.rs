@@ -103,7 +103,9 @@ impl<D: Disk> Opening<D> {
                 && note.is_some_and(|note| note.is_left_out(file.sequence))
         };
         // One that is gone has another name already.
-        let is_there = |found: &Result<ChainFile, Fault>| !matches!(found, Err(fault) if fault.kind == io::ErrorKind::NotFound);
+        let is_there = |found: &Result<ChainFile, Fault>| {
+            found.as_ref().err().is_none_or(|fault| fault.kind != io::ErrorKind::NotFound)
+        };
         let left_out = manifest.files.iter().filter(is_left_out).map(look_at);
         let still_left_out = left_out.filter(is_there).collect::<Result<_, _>>()?;
         Ok(Opening {
