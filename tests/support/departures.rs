@@ -274,8 +274,10 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     (
         "CLIENT REPLY",
-        "SKIP skips a reply; in Redis 7.0 an empty line that follows uses it up. OFF inside EXEC \
-         leaves out EXEC's reply, of which Redis 7.0 sends what came before.",
+        "SKIP skips a reply; in Redis 7.0 an empty line that follows uses it up. OFF or SKIP inside \
+         EXEC leaves out EXEC's reply, of which Redis 7.0 sends a part. QUIT and a breach of the \
+         protocol close the connection with OFF as well, where Redis 7.0 leaves it open and reads \
+         it no more.",
     ),
     ("SHUTDOWN ABORT", "It answers that no shutdown is in progress: none can be taken back."),
     ("CLIENT KILL", "There is the filter MAXAGE of Redis 7.4."),

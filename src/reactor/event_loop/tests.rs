@@ -51,6 +51,10 @@ impl Server {
         self.work.engine.server().stats.output_bytes
     }
 
+    fn reads(&self) -> u64 {
+        self.work.engine.server().stats.reads
+    }
+
     fn writes(&self) -> u64 {
         self.work.engine.server().stats.writes
     }
@@ -289,6 +293,22 @@ fn a_fast_sender_has_one_buffer_a_turn() {
         answered += replies;
     }
     assert!(added >= 2 * 5, "the slow one was served in each of the fast one's turns");
+}
+
+#[test]
+fn what_a_large_argument_lacks_is_read_at_once() {
+    let mut server = Server::new(&[("client-read-bytes", "4kb")]);
+    let mut client = connect_all(&mut server, 1).pop().expect("one has connected");
+    let request = array(&["SET", "a", &"x".repeat(64 << 10)]);
+    // As much as the system keeps for the server, all of it.
+    client.write_all(request.as_bytes()).unwrap();
+    let (reads, bytes) = (server.reads(), server.sent_bytes());
+    while server.sent_bytes() == bytes {
+        server.turn();
+    }
+    assert_eq!(received(&client), "+OK\r\n");
+    // The first brings the length.
+    assert!(server.reads() - reads <= 4, "{}", server.reads() - reads);
 }
 
 #[test]

@@ -190,8 +190,9 @@ fn a_start_whose_own_sync_fails_is_refused_and_the_next_one_rewrites_the_journal
     assert_eq!(take_replies(&mut kept), "$1\r\n1\r\n");
 }
 
-#[test]
-fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
+/// A server whose journal has to be rewritten before anybody is served, after the first
+/// attempt, for which the disk had no room. `a` has 2,000 bytes.
+fn started_without_room(policy: &str) -> (SimulatedDisk, Kept<SimulatedDisk>) {
     let disk = new_disk();
     let mut kept = loaded(&disk, "always");
     let value = "x".repeat(2_000);
@@ -202,13 +203,31 @@ fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
     drop(kept);
     disk.set_faults(Faults { room_bytes: Some(1_500), ..Faults::default() });
     disk.put(Path::new(NOTE), b"");
-    let mut kept = start(&disk, "always").expect("its files are there");
+    let mut kept = start(&disk, policy).expect("its files are there");
     kept.turn_until(|engine| engine.server().persistence.rewrite.failures > 0);
+    (disk, kept)
+}
+
+fn has_fault(kept: &Kept<SimulatedDisk>, why: &str) -> bool {
+    kept.engine.server().persistence.fault.as_ref().is_some_and(|fault| fault.starts_with(why))
+}
+
+#[test]
+fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
+    let (disk, mut kept) = started_without_room("always");
     kept.run("STRLEN a\r\nSET b 1");
     let replies = take_replies(&mut kept);
     assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
-    // Another one is tried by itself.
+    // With room again it is still to come first. While time stands no other one is begun.
     disk.set_faults(Faults::default());
+    while has_fault(&kept, "No space left") {
+        std::thread::sleep(Duration::from_millis(1));
+        kept.turn();
+    }
+    kept.run("SET b 1");
+    let replies = take_replies(&mut kept);
+    assert!(replies.starts_with("-MISCONF ") && replies.contains(UNFOUNDED), "{replies}");
+    // Another one is tried by itself.
     kept.turn_until(|engine| rewrites(engine) == 1);
     assert_eq!(disk.read(Path::new(NOTE)), None);
     kept.run("SET b 1");
@@ -259,4 +278,24 @@ fn a_journal_that_cannot_be_begun_leaves_no_rewrite_behind() {
     // It would wait for the rewrite.
     kept.run("BGSAVE");
     kept.turn_until(|engine| engine.server().persistence.save.completed == 1);
+}
+
+#[test]
+fn a_journal_that_is_ended_takes_along_what_its_start_has_failed_in() {
+    let (disk, mut kept) = started_without_room("everysec");
+    disk.set_faults(Faults::default());
+    kept.run("CONFIG SET appendonly no");
+    while kept.keeper.ending_writer.is_some() {
+        std::thread::sleep(Duration::from_millis(1));
+        kept.turn();
+    }
+    // This one is begun while others are served.
+    kept.run("CONFIG SET appendonly yes\r\nSET b 1");
+    let mut replies = take_replies(&mut kept);
+    while replies.lines().count() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+        kept.turn();
+        replies += &take_replies(&mut kept);
+    }
+    assert_eq!(replies, "+OK\r\n+OK\r\n+OK\r\n");
 }
