@@ -398,13 +398,13 @@ impl Engine {
             {
                 if client.unread.is_some() { WantedInput::InPlace } else { WantedInput::Any }
             }
-            Some(_) | None => WantedInput::None,
+            Some(_) | None => WantedInput::Nothing,
         }
     }
 
     /// Whether the client's socket should be read at all, see [`Engine::wanted_input`].
     pub fn wants_input(&self, key: ClientKey) -> bool {
-        self.wanted_input(key) != WantedInput::None
+        self.wanted_input(key) != WantedInput::Nothing
     }
 
     /// Clients for whom [`Engine::wants_input`] has become true again since

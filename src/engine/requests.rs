@@ -37,7 +37,7 @@ pub(super) enum Serving {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WantedInput {
     /// Not now: the socket keeps it.
-    None,
+    Nothing,
     /// Read into whatever buffer.
     Any,
     /// A request has begun that may be large: read by [`Engine::read_into`], so that it is

@@ -33,7 +33,7 @@ impl EventLoop {
             return;
         }
         let wanted = self.engine.wanted_input(key);
-        if wanted == WantedInput::None {
+        if wanted == WantedInput::Nothing {
             self.leave_unread(key);
             return;
         }
