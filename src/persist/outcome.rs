@@ -31,8 +31,7 @@ pub struct LeftOut {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Where it is now; `None` if it could not be given another name, so that it will be
-    /// removed.
+    /// Where it is now; `None` if it could not be given another name: it stays where it was.
     pub kept: Option<PathBuf>,
 }
 
@@ -49,8 +48,9 @@ impl fmt::Display for CutTail {
         }
         for LeftOut { path, bytes, kept } in left_out {
             write!(f, "; {} behind it, with {bytes} bytes, was not loaded", path.display())?;
-            if let Some(kept) = kept {
-                write!(f, " and is kept as {}", kept.display())?;
+            match kept {
+                Some(kept) => write!(f, " and is kept as {}", kept.display())?,
+                None => f.write_str(" and is kept there")?,
             }
         }
         Ok(())

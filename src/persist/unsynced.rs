@@ -153,8 +153,9 @@ fn name_for(file_name: &str) -> String {
     format!("{file_name}.unsynced")
 }
 
-/// Gives a file that is not loaded another name, so that it is not removed with those that
-/// the journal does not need; `None` if that fails, which is no reason not to start.
+/// Gives a file that is not loaded another name, which says what it is, and keeps it from
+/// being removed with those that the journal does not need; `None` if that fails, which is
+/// no reason not to start: the next manifest leaves out its line, and so nobody removes it.
 ///
 /// # Errors
 /// What the disk says of the names that there are.

@@ -366,3 +366,34 @@ fn files_that_are_left_out_are_kept_wherever_the_start_ends() {
     }
     assert!(ended > 30, "{ended}");
 }
+
+#[test]
+fn a_file_that_is_left_out_and_cannot_be_given_another_name_stays() {
+    let mut stayed = 0;
+    for (seed, fails_at) in (0..6).flat_map(|seed| (0..60).map(move |at| (seed, at))) {
+        println!("seed {seed}, operation {fails_at} fails");
+        let mut life = suspect(seed % 2 == 1, 2);
+        life.end_process(|disk| disk.crash(seed));
+        let path = Path::new("/data/aof/a.aof.2.incr.aof");
+        let bytes = life.disk.read(path).expect("it is listed");
+        let first = life.disk.counts().operations + fails_at;
+        life.disk.set_faults(Faults { operations: first..first + 1, ..Faults::default() });
+        let Ok(Some(cut)) = life.open() else { continue };
+        if cut.left_out.iter().all(|file| file.kept.is_some()) {
+            continue;
+        }
+        stayed += 1;
+        let text = cut.to_string();
+        assert!(text.ends_with("was not loaded and is kept there"), "{text}");
+        // Neither the base of that start nor a later one takes it away.
+        assert_eq!(life.disk.read(path).as_ref(), Some(&bytes));
+        life.keep(2);
+        life.end_process(|disk| disk.crash(seed));
+        life.open().expect("the journal is whole");
+        life.begin_rewrite();
+        life.write_base();
+        life.finish_rewrite();
+        assert_eq!(life.disk.read(path).as_ref(), Some(&bytes));
+    }
+    assert!(stayed > 2, "{stayed}");
+}
