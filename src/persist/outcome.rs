@@ -40,7 +40,7 @@ impl fmt::Display for CutTail {
         let CutTail { path, at, bytes, reason, kept, left_out } = self;
         f.write_str(match left_out.is_empty() {
             true => "the journal ended in the middle of a write: ",
-            false => "the machine stopped after a sync of the journal had failed: ",
+            false => "a sync of the journal had failed, and not all that it was for is there: ",
         })?;
         write!(f, "{} was cut at offset {at}, by {bytes} bytes: {reason}", path.display())?;
         if let Some(kept) = kept {
@@ -112,8 +112,8 @@ pub enum OpenError {
         reason: &'static str,
     },
     /// The last process had gone on in other files after a sync of this one had failed, and
-    /// the machine has stopped before it had a new base. What was not durable was not
-    /// promised, but is not to be left out unasked.
+    /// has ended before it had a new base, mostly with the machine. What was not durable was
+    /// not promised, but is not to be left out unasked.
     Unsynced {
         /// The file.
         path: PathBuf,

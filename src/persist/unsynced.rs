@@ -1,14 +1,16 @@
 //! The note for the next process that a sync has failed, and what that one does with it.
 //!
-//! What such a sync was for can still be read as long as the machine runs, and may be gone
-//! afterwards. Where it was in memory it is written again elsewhere, and nobody needs a
-//! note. Otherwise only a new base makes up for it, and until that is listed:
+//! What such a sync was for may not be on the disk. It can be read as long as its pages are
+//! in the system's cache, from which those of large writes go at once (see
+//! [`SystemDisk`](super::SystemDisk)), others when the memory is wanted, and all when the
+//! machine stops. Where it was in this program's memory it is written again elsewhere, and
+//! nobody needs a note. Otherwise only a new base makes up for it, and until that is listed:
 //!
 //! - The next process must not call durable what it reads. It finds the note, and has the
 //!   journal rewritten before anybody is served.
-//! - If the machine has stopped as well, a file may lack groups that others follow. The note
-//!   says how long each file was that another one follows; where less is left, it is the last
-//!   that is loaded, and those behind it get other names. Before they are listed as not
+//! - A file may lack groups that others follow, above all if the machine has stopped as well.
+//!   The note says how long each file was that another one follows; where less is left, it is
+//!   the last that is loaded, and those behind it get other names. Before they are listed as not
 //!   needed, so that whoever removes such files may come upon them, the note says which they
 //!   are: if the process ends just then, the next one finishes that.
 
