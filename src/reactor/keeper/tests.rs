@@ -17,6 +17,8 @@ struct Kept<D: Disk = SystemDisk> {
     keeper: Keeper<D>,
     engine: Engine,
     now: Now,
+    /// How far its time is ahead of the clock.
+    ahead: Duration,
     dir: PathBuf,
     /// A directory of the system that is removed in the end.
     own_dir: Option<PathBuf>,
@@ -61,11 +63,11 @@ impl<D: Disk> Kept<D> {
         }
         let (poll, waker) = poll();
         let files = Files::open(disk, &config, Role::Embedded)?;
-        let now = clock::read_both();
+        let (now, ahead) = (clock::read_both(), Duration::ZERO);
         let mut engine = Engine::new(config, Environment::simulated(1), now);
         let keeper = Keeper::new(files, waker, &mut engine, now);
         engine.connect(ME, Peer::in_process(), now);
-        Ok(Kept { keeper, engine, now, dir: dir.into(), own_dir: None, _poll: poll })
+        Ok(Kept { keeper, engine, now, ahead, dir: dir.into(), own_dir: None, _poll: poll })
     }
 
     fn run(&mut self, request: &str) {
@@ -87,9 +89,15 @@ impl<D: Disk> Kept<D> {
         while !done(self) {
             assert!(clock::monotonic() < end, "it does not come");
             std::thread::sleep(Duration::from_millis(1));
-            self.now = clock::read_both();
+            self.now = clock::read_both().advanced(self.ahead);
             self.turn();
         }
+    }
+
+    /// So much time passes for it at once.
+    fn skip(&mut self, time: Duration) {
+        self.ahead += time;
+        self.now = self.now.advanced(time);
     }
 
     /// Why a server that is loading is not to go on.
