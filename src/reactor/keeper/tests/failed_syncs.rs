@@ -188,35 +188,38 @@ fn a_start_whose_own_sync_fails_is_refused_and_the_next_one_rewrites_the_journal
 
 #[test]
 fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
-    let disk = new_disk();
-    let mut kept = loaded(&disk, "always");
-    let value = "x".repeat(2_000);
-    kept.run(&format!("SET a {value}"));
-    kept.turn_until(|engine| !engine.is_holding_replies());
-    kill(&disk, kept);
-    disk.set_faults(Faults { room_bytes: Some(1_500), ..Faults::default() });
-    disk.put(Path::new(NOTE), b"");
-    let mut kept = loaded(&disk, "always");
-    assert_eq!(kept.engine.server().persistence.rewrite.failures, 1);
-    kept.run("STRLEN a\r\nSET b 1");
-    let replies = kept.take_replies();
-    assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
-    assert!(replies.contains("No space left on device"), "{replies}");
-    // Another one is tried by itself, and not before its time.
-    disk.set_faults(Faults::default());
-    kept.skip(Duration::from_secs(3));
-    kept.turn();
-    assert!(!kept.engine.is_rewriting());
-    kept.skip(Duration::from_secs(3));
-    kept.turn_until(|engine| rewrites(engine) == 1);
-    assert_eq!(disk.read(Path::new(NOTE)), None);
-    kept.run("SET b 1");
-    kept.turn_until(|engine| !engine.is_holding_replies());
-    assert_eq!(kept.take_replies(), "+OK\r\n");
-    lose_power(&disk, kept, 1);
-    let mut kept = loaded(&disk, "always");
-    kept.run("EXISTS a b");
-    assert_eq!(kept.take_replies(), ":2\r\n");
+    // None for the first file of another journal either, and none for its base.
+    for room_bytes in [0, 1_500] {
+        let disk = new_disk();
+        let mut kept = loaded(&disk, "always");
+        let value = "x".repeat(2_000);
+        kept.run(&format!("SET a {value}"));
+        kept.turn_until(|engine| !engine.is_holding_replies());
+        kill(&disk, kept);
+        disk.set_faults(Faults { room_bytes: Some(room_bytes), ..Faults::default() });
+        disk.put(Path::new(NOTE), b"");
+        let mut kept = loaded(&disk, "always");
+        assert_eq!(kept.engine.server().persistence.rewrite.failures, 1);
+        kept.run("STRLEN a\r\nSET b 1");
+        let replies = kept.take_replies();
+        assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
+        assert!(replies.contains("No space left on device"), "{replies}");
+        // Another one is tried by itself, and not before its time.
+        disk.set_faults(Faults::default());
+        kept.skip(Duration::from_secs(3));
+        kept.turn();
+        assert!(!kept.engine.is_rewriting());
+        kept.skip(Duration::from_secs(3));
+        kept.turn_until(|engine| rewrites(engine) == 1);
+        assert_eq!(disk.read(Path::new(NOTE)), None);
+        kept.run("SET b 1");
+        kept.turn_until(|engine| !engine.is_holding_replies());
+        assert_eq!(kept.take_replies(), "+OK\r\n");
+        lose_power(&disk, kept, 1);
+        let mut kept = loaded(&disk, "always");
+        kept.run("EXISTS a b");
+        assert_eq!(kept.take_replies(), ":2\r\n");
+    }
 }
 
 #[test]
