@@ -431,7 +431,7 @@ impl<D: Disk> Work<D> {
             base_bytes: progress.base_bytes,
             current_bytes: progress.base_bytes + progress.incr_bytes,
             delayed_syncs: self.delayed_syncs,
-            fault: self.journal.fault().map(|fault| fault.cause.clone()),
+            fault: self.journal.fault().map(|fault| fault.to_string()),
             wants_rewrite: self.journal.wants_rewrite(),
         };
         let now = Told {
