@@ -245,6 +245,14 @@ fn assert_misconf(error: &str, cause: &str) {
     }
 }
 
+/// No rewrite is begun that the fault would end at once, and the cause is answered.
+fn assert_rewrite_refused(connection: &mut TcpTarget, cause: &str) {
+    let refused = connection.call(&["BGREWRITEAOF"]);
+    let text = String::from_utf8_lossy(refused.text().unwrap_or_default()).into_owned();
+    assert!(text.contains("Can't execute an AOF background rewriting: "), "{refused:?}");
+    assert!(text.contains(cause), "{refused:?}");
+}
+
 /// Writes this key until it is taken: how long that took.
 fn until_taken(connection: &mut TcpTarget, which: usize) -> Duration {
     let started = Instant::now();
@@ -630,7 +638,12 @@ fn a_journal_whose_directory_was_removed_is_begun_anew_when_somebody_says_so() {
     let journal = dir.join("appendonlydir");
     fs::remove_dir_all(&journal).expect("the test may");
     let full = write_until_full(&server, 1);
-    assert_misconf(&full.error, "appendonlydir: No such file or directory");
+    let place = journal.to_string_lossy().into_owned();
+    let remedy = "CONFIG SET appendonly no and then yes begins it anew";
+    assert_misconf(&full.error, &place);
+    assert_misconf(&full.error, remedy);
+    assert!(tail(&dir).contains(&format!("{place}/appendonly.aof.")), "{}", tail(&dir));
+    assert_rewrite_refused(&mut connection, remedy);
     fs::create_dir(&journal).expect("it is gone");
     // Its files do not come back by themselves, and the error says what helps.
     let end = Instant::now() + RECOVERY;
@@ -643,8 +656,9 @@ fn a_journal_whose_directory_was_removed_is_begun_anew_when_somebody_says_so() {
         assert!(Instant::now() < end, "{text}");
         std::thread::sleep(Duration::from_millis(20));
     };
-    assert_misconf(&error, "CONFIG SET appendonly no and then yes begins it anew");
-    rewrite(&mut connection, "err");
+    assert_misconf(&error, remedy);
+    assert_misconf(&error, &place);
+    assert_rewrite_refused(&mut connection, remedy);
 
     let begun = Instant::now();
     assert_eq!(connection.call(&["CONFIG", "SET", "appendonly", "no"]), ok());
@@ -675,7 +689,7 @@ fn a_file_system_that_becomes_read_only_stops_writes_and_loses_nothing() {
     assert_eq!(full.next, 20, "nothing is acknowledged any more");
     assert_misconf(&full.error, READ_ONLY);
     assert_there(&mut connection, 0..20);
-    rewrite(&mut connection, "err");
+    assert_rewrite_refused(&mut connection, READ_ONLY);
     drop((server, connection, full));
 
     // A server that cannot write does not start either.

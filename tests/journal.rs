@@ -584,6 +584,8 @@ fn while_the_journal_cannot_be_written_nothing_is_changed_and_all_is_read() {
     assert_eq!(sim.cli(1, "INCR a"), refusal);
     assert!(sim.cli(1, "EXEC").starts_with("(error) EXECABORT"));
     assert!(sim.info("aof_last_write_status").contains("err"));
+    let refused = "(error) ERR Can't execute an AOF background rewriting: No space left on device";
+    assert_eq!(sim.cli(1, "BGREWRITEAOF"), refused);
     // Time goes on: a lock's owner loses it.
     sim.advance_ms(1_000);
     assert_eq!(sim.cli(1, "EXISTS door"), "(integer) 0");

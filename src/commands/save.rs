@@ -158,6 +158,11 @@ fn bgrewriteaof(context: &mut Context<'_>, _: Args<'_>) -> Ran {
             "ERR Background append only file rewriting already in progress",
         ));
     }
+    // Nothing can be begun, unless a rewrite is what mends it.
+    if let Some(fault) = persistence.fault.as_ref().filter(|_| !persistence.awaits_rewrite()) {
+        let text = format!("ERR Can't execute an AOF background rewriting: {fault}");
+        return Err(CommandError::owned(text));
+    }
     persistence.rewrite.is_requested = true;
     context.reply.simple(match persistence.save.is_active() {
         true => "Background append only file rewriting scheduled",

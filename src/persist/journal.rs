@@ -8,11 +8,11 @@ mod writing;
 use std::collections::BTreeMap;
 use std::io;
 
-use super::aside::Uncut;
+use super::aside::{Uncut, lacks_room};
 use super::disk::{Disk, DiskFile};
 use super::groups::SEAL_BYTES;
 use super::home::{Fault, Home};
-use super::incr::{CurrentFile, add_incr};
+use super::incr::{CurrentFile, NotAdded, add_incr};
 use super::manifest::{Manifest, ManifestFile, Role};
 use super::outcome::CutTail;
 use super::queue::Queue;
@@ -145,7 +145,8 @@ pub(super) struct Found<D: Disk> {
     pub(super) home: Home<D>,
     pub(super) manifest: Manifest,
     pub(super) file_bytes: BTreeMap<String, u64>,
-    /// The file to go on with; a new one if there is none.
+    /// The file to go on with; a new one if there is none, or if the journal is to be
+    /// replaced and there is room for one.
     pub(super) current: Option<CurrentFile<D>>,
     /// It is still to be cut.
     pub(super) uncut: Option<Uncut>,
@@ -181,23 +182,36 @@ impl<D: Disk> Journal<D> {
         let names = |files: Vec<(u64, String)>| files.into_iter().map(|(_, name)| name);
         let mut unlisted: Vec<String> = names(bases).filter(|name| !is_listed(name)).collect();
         unlisted.extend(names(incrs).filter(|name| !is_listed(name) && is_left(name)));
-        let begun_bytes;
-        let (new, noted) = match current {
-            Some(current) => {
-                file_bytes.remove(&current.name);
-                begun_bytes = 0;
-                (current, 0)
-            }
-            None => {
+        let mut broken = None;
+        let mut go_on = |current: CurrentFile<D>| {
+            file_bytes.remove(&current.name);
+            (current, 0, 0)
+        };
+        let (new, begun_bytes, noted) = match current {
+            Some(current) if !replaces => go_on(current),
+            current => {
                 let role = if replaces { Role::History } else { Role::Incr };
-                let new = add_incr(&home, &mut manifest, role, &mut last_incr, now_unix_ms);
-                let new = new.map_err(|unsaved| unsaved.fault)?;
-                let noted = new.bytes;
-                begun_bytes = new.bytes;
-                (new, noted)
+                let mut listed = manifest.clone();
+                let new = add_incr(&home, &mut listed, role, &mut last_incr, now_unix_ms);
+                match (new, current) {
+                    (Ok(new), _) => {
+                        manifest = listed;
+                        let bytes = new.bytes;
+                        (new, bytes, bytes)
+                    }
+                    // As if the sync had failed in this process: nothing is written before
+                    // a rewrite finds room for another file.
+                    (Err(NotAdded { fault, name: None }), Some(current)) if lacks_room(&fault) => {
+                        broken = Some(Broken { fault, is_left: false });
+                        go_on(current)
+                    }
+                    (Err(unsaved), _) => return Err(unsaved.fault),
+                }
             }
         };
         let CurrentFile { file, name, bytes } = new;
+        let fault = uncut.as_ref().map(|uncut| &uncut.fault);
+        let fault = fault.or(broken.as_ref().map(|broken| &broken.fault)).cloned();
         let mut journal = Journal {
             home,
             manifest,
@@ -213,7 +227,7 @@ impl<D: Disk> Journal<D> {
             is_ragged: false,
             is_lost: false,
             is_lost_cut: false,
-            broken: None,
+            broken,
             suspect: None,
             has_note: replaces,
             unsynced,
@@ -225,7 +239,7 @@ impl<D: Disk> Journal<D> {
             counted: Counted::Synced,
             wants_room: false,
             room_end: 0,
-            fault: uncut.as_ref().map(|uncut| uncut.fault.clone()),
+            fault,
             uncut,
             cut_tail: None,
             rewrite: None,

@@ -303,7 +303,9 @@ impl<D: Disk> Opening<D> {
     /// and then the end is cut.
     ///
     /// If the last process has left a note that a sync had failed, the journal [has to be
-    /// replaced](Journal::is_replacement), as after [`Opening::replace`].
+    /// replaced](Journal::is_replacement), as after [`Opening::replace`]. If there is no room
+    /// for its first file, it can be read all the same: the fault stands until a rewrite has
+    /// found some.
     ///
     /// # Errors
     /// See [`OpenError`]. Where it is a sync of the files that has failed, the next process
@@ -411,13 +413,13 @@ impl<D: Disk> Opening<D> {
         let mut file = opened.map_err(Fault::of("open", path))?;
         let (mut cut_tail, mut uncut) = (None, None);
         let bytes = self.torn.map_or(last.bytes, |(at, _)| at);
-        let is_usable = self.is_last_ours && bytes > 0 && !replaces;
+        let is_usable = self.is_last_ours && bytes > 0;
         if let Some((at, reason)) = self.torn {
             let mut end = TornEnd { range: at..last.bytes, reason, kept: None };
             match end.cut(&self.home.disk, &mut file, path) {
                 Ok(cut) => cut_tail = Some(cut),
                 // Anything else would need room as well.
-                Err(fault) if is_usable && lacks_room(&fault) => {
+                Err(fault) if is_usable && !replaces && lacks_room(&fault) => {
                     uncut = Some(Uncut { end, fault });
                 }
                 Err(fault) => {

@@ -31,8 +31,7 @@ pub struct LeftOut {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Where it is now; `None` if it could not be given another name, so that it will be
-    /// removed.
+    /// Where it is now; `None` if it could not be given another name: it stays where it was.
     pub kept: Option<PathBuf>,
 }
 
@@ -41,7 +40,7 @@ impl fmt::Display for CutTail {
         let CutTail { path, at, bytes, reason, kept, left_out } = self;
         f.write_str(match left_out.is_empty() {
             true => "the journal ended in the middle of a write: ",
-            false => "the machine stopped after a sync of the journal had failed: ",
+            false => "a sync of the journal had failed, and not all that it was for is there: ",
         })?;
         write!(f, "{} was cut at offset {at}, by {bytes} bytes: {reason}", path.display())?;
         if let Some(kept) = kept {
@@ -49,8 +48,9 @@ impl fmt::Display for CutTail {
         }
         for LeftOut { path, bytes, kept } in left_out {
             write!(f, "; {} behind it, with {bytes} bytes, was not loaded", path.display())?;
-            if let Some(kept) = kept {
-                write!(f, " and is kept as {}", kept.display())?;
+            match kept {
+                Some(kept) => write!(f, " and is kept as {}", kept.display())?,
+                None => f.write_str(" and is kept there")?,
             }
         }
         Ok(())
@@ -112,8 +112,8 @@ pub enum OpenError {
         reason: &'static str,
     },
     /// The last process had gone on in other files after a sync of this one had failed, and
-    /// the machine has stopped before it had a new base. What was not durable was not
-    /// promised, but is not to be left out unasked.
+    /// has ended before it had a new base, mostly with the machine. What was not durable was
+    /// not promised, but is not to be left out unasked.
     Unsynced {
         /// The file.
         path: PathBuf,

@@ -7,9 +7,9 @@
 //!
 //! - The next process must not call durable what it reads. It finds the note, and has the
 //!   journal rewritten before anybody is served.
-//! - If the machine has stopped as well, a file may lack groups that others follow. The note
-//!   says how long each file was that another one follows; where less is left, it is the last
-//!   that is loaded, and those behind it get other names. Before they are listed as not
+//! - A file may lack groups that others follow, above all if the machine has stopped as well.
+//!   The note says how long each file was that another one follows; where less is left, it is
+//!   the last that is loaded, and those behind it get other names. Before they are listed as not
 //!   needed, so that whoever removes such files may come upon them, the note says which they
 //!   are: if the process ends just then, the next one finishes that.
 
@@ -154,8 +154,9 @@ fn name_for(file_name: &str) -> String {
     format!("{file_name}.unsynced")
 }
 
-/// Gives a file that is not loaded another name, so that it is not removed with those that
-/// the journal does not need; `None` if that fails, which is no reason not to start.
+/// Gives a file that is not loaded another name, which says what it is, and keeps it from
+/// being removed with those that the journal does not need; `None` if that fails, which is
+/// no reason not to start: the next manifest leaves out its line, and so nobody removes it.
 ///
 /// # Errors
 /// What the disk says of the names that there are.

@@ -7,6 +7,7 @@
 //! next process has to know of that, see [`UnsyncedNote`](super::super::unsynced).
 
 use std::io;
+use std::path::Path;
 
 use super::super::disk::{Disk, DiskFile};
 use super::super::home::Fault;
@@ -137,13 +138,20 @@ impl<D: Disk> Journal<D> {
     /// Whether all listed files are still there. To list another one beside them would
     /// be to call a journal whole that cannot be loaded.
     fn check_chain(&self) -> Result<(), Fault> {
-        let names = self.home.list()?;
+        let removed = |path: &Path| {
+            let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
+            Fault::new("go on without", path, &error)
+        };
+        let names = match self.home.list() {
+            // With the directory they have all gone.
+            Err(fault) if fault.kind == io::ErrorKind::NotFound => {
+                return Err(removed(&self.home.dir));
+            }
+            listed => listed?,
+        };
         match self.manifest.chain().find(|file| !names.contains(&file.name)) {
             None => Ok(()),
-            Some(file) => {
-                let error = io::Error::new(io::ErrorKind::NotFound, REMOVED);
-                Err(Fault::new("go on without", &self.home.path(&file.name), &error))
-            }
+            Some(file) => Err(removed(&self.home.path(&file.name))),
         }
     }
 

@@ -87,6 +87,11 @@ impl<D: Disk> Journal<D> {
         }
         let mut manifest = Manifest { files: vec![rewrite.base.clone()] };
         for file in &self.manifest.files {
+            // One that is left out is kept by the line's end, even where it has not got
+            // another name: no file with groups is removed that no line names.
+            if self.is_left_out(file) {
+                continue;
+            }
             let is_incr = file.role == Role::Incr
                 || self.replaces_from.is_some_and(|from| {
                     let own_name = self.home.location.name_of(Role::Incr, file.sequence);
@@ -121,6 +126,13 @@ impl<D: Disk> Journal<D> {
         self.remove_unlisted();
         self.remove_history();
         Ok(())
+    }
+
+    /// Whether the file was not loaded, and is to be kept all the same.
+    fn is_left_out(&self, file: &ManifestFile) -> bool {
+        file.role == Role::History
+            && self.unsynced.is_left_out(file.sequence)
+            && file.name == self.home.location.name_of(Role::Incr, file.sequence)
     }
 
     /// Forgets the rewrite that has begun, if one has. The journal stays whole: it keeps

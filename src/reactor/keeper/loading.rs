@@ -170,7 +170,7 @@ impl<D: Disk> Loading<D> {
                 if let Some(cut) = cut {
                     log::warn!("{cut}");
                 }
-                if let Some(fault) = journal.fault() {
+                if let Some(fault) = journal.fault().filter(|_| !journal.is_replacement()) {
                     log::error!(
                         "the journal ends in the middle of a write; nothing is written before that \
                          can be cut off and kept: {fault}"

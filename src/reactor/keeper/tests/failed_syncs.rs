@@ -30,16 +30,20 @@ fn fail_a_sync(disk: &SimulatedDisk) {
     disk.set_faults(Faults { syncs: first..first + 1, ..Faults::default() });
 }
 
-/// What has been answered since this was last asked.
-fn take_replies(kept: &mut Kept<SimulatedDisk>) -> String {
-    let replies = String::from_utf8_lossy(kept.engine.output(ME)).into_owned();
-    kept.engine.sent(ME, replies.len());
-    replies
-}
-
-/// The machine stops, and with it the server, whose threads can change nothing any more.
+/// The machine stops, and with it the server.
 fn lose_power(disk: &SimulatedDisk, kept: Kept<SimulatedDisk>, seed: u64) {
     disk.crash(seed);
+    end_threads(disk, kept);
+}
+
+/// The server is killed.
+fn kill(disk: &SimulatedDisk, kept: Kept<SimulatedDisk>) {
+    disk.kill();
+    end_threads(disk, kept);
+}
+
+/// The threads of a server that has stopped can change nothing any more.
+fn end_threads(disk: &SimulatedDisk, kept: Kept<SimulatedDisk>) {
     disk.set_faults(Faults { read_only: true, ..Faults::default() });
     drop(kept);
     disk.set_faults(Faults::default());
@@ -60,12 +64,12 @@ fn with_no_a_failed_sync_is_made_up_for_by_a_rewrite() {
     let seq = kept.engine.sealed_seq();
     kept.turn_until(|engine| engine.server().persistence.synced_seq >= seq);
     kept.turn();
-    assert_eq!(take_replies(&mut kept), "+OK\r\n+OK\r\n*2\r\n:1\r\n:0\r\n");
+    assert_eq!(kept.take_replies(), "+OK\r\n+OK\r\n*2\r\n:1\r\n:0\r\n");
     assert_eq!(disk.read(Path::new(NOTE)), None);
     lose_power(&disk, kept, 1);
     let mut kept = loaded(&disk, "no");
     kept.run("MGET a b");
-    assert_eq!(take_replies(&mut kept), "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    assert_eq!(kept.take_replies(), "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
 }
 
 #[test]
@@ -94,12 +98,12 @@ fn with_no_what_a_failed_sync_was_for_is_loaded_as_a_prefix_after_the_machines_e
         let mut kept = loaded(&disk, "no");
         assert_eq!((rewrites(&kept.engine), disk.read(Path::new(NOTE))), (1, None));
         kept.run("GET a");
-        assert_eq!(take_replies(&mut kept), "$1\r\n1\r\n", "what was synced");
+        assert_eq!(kept.take_replies(), "$1\r\n1\r\n", "what was synced");
         kept.run("EXISTS key0 key1 key2 key3 key4 key5 key6 key7");
-        let count = take_replies(&mut kept)[1..2].parse::<usize>().expect("a number");
+        let count = kept.take_replies()[1..2].parse::<usize>().expect("a number");
         for number in 0..8 {
             kept.run(&format!("EXISTS key{number}"));
-            assert_eq!(take_replies(&mut kept), format!(":{}\r\n", u8::from(number < count)));
+            assert_eq!(kept.take_replies(), format!(":{}\r\n", u8::from(number < count)));
         }
         lost += 8 - count;
     }
@@ -113,17 +117,17 @@ fn with_always_a_reply_waits_until_what_a_failed_sync_was_for_is_written_again()
         let mut kept = loaded(&disk, "always");
         kept.run("SET a 1");
         kept.turn_until(|engine| !engine.is_holding_replies());
-        assert_eq!(take_replies(&mut kept), "+OK\r\n");
+        assert_eq!(kept.take_replies(), "+OK\r\n");
         // The file that is gone on in cannot be created either, for a while.
         let first = disk.counts().syncs;
         disk.set_faults(Faults { syncs: first..first + 4, ..Faults::default() });
         kept.run("SET b 1");
         kept.turn_until(|engine| engine.server().persistence.fault.is_some());
-        assert_eq!(take_replies(&mut kept), "");
+        assert_eq!(kept.take_replies(), "");
         kept.run("SET c 1");
         kept.turn_until(|engine| !engine.is_holding_replies());
         kept.turn_until(|engine| engine.server().persistence.fault.is_none());
-        let replies = take_replies(&mut kept);
+        let replies = kept.take_replies();
         assert!(
             replies.starts_with("+OK\r\n-MISCONF Errors writing to the AOF file: "),
             "{replies}"
@@ -132,7 +136,7 @@ fn with_always_a_reply_waits_until_what_a_failed_sync_was_for_is_written_again()
         lose_power(&disk, kept, seed);
         let mut kept = loaded(&disk, "always");
         kept.run("EXISTS a b c");
-        assert_eq!(take_replies(&mut kept), ":2\r\n");
+        assert_eq!(kept.take_replies(), ":2\r\n");
     }
 }
 
@@ -151,13 +155,13 @@ fn what_had_counted_and_is_to_be_synced_after_all_is_refused_until_the_rewrite_h
     kept.turn_until(|engine| engine.server().persistence.fault.is_none());
     kept.run("SET c 1");
     kept.turn_until(|engine| !engine.is_holding_replies());
-    let replies = take_replies(&mut kept);
+    let replies = kept.take_replies();
     assert!(replies.starts_with("+OK\r\n+OK\r\n-MISCONF "), "{replies}");
     assert!(replies.ends_with("\r\n+OK\r\n"), "{replies}");
     lose_power(&disk, kept, 1);
     let mut kept = loaded(&disk, "always");
     kept.run("EXISTS a b c");
-    assert_eq!(take_replies(&mut kept), ":2\r\n");
+    assert_eq!(kept.take_replies(), ":2\r\n");
 }
 
 #[test]
@@ -166,19 +170,11 @@ fn a_start_whose_own_sync_fails_is_refused_and_the_next_one_rewrites_the_journal
     let mut kept = loaded(&disk, "no");
     kept.run("SET a 1");
     kept.turn_until(|engine| engine.server().persistence.durable_seq == engine.sealed_seq());
-    disk.kill();
-    disk.set_faults(Faults { read_only: true, ..Faults::default() });
-    drop(kept);
-    disk.set_faults(Faults::default());
+    kill(&disk, kept);
     let mut kept = start(&disk, "always").expect("its files are there");
     // The directory's, where the journal's own was looked for, has been synced.
     fail_a_sync(&disk);
-    let refused = loop {
-        match kept.keeper.turn(&mut kept.engine, kept.now, true) {
-            Ok(_) => assert!(kept.engine.server().persistence.loading),
-            Err(error) => break error.to_string(),
-        }
-    };
+    let refused = kept.refusal();
     assert!(refused.starts_with("cannot sync /data/appendonlydir/"), "{refused}");
     drop(kept);
     disk.kill();
@@ -187,7 +183,7 @@ fn a_start_whose_own_sync_fails_is_refused_and_the_next_one_rewrites_the_journal
     lose_power(&disk, kept, 1);
     let mut kept = loaded(&disk, "always");
     kept.run("GET a");
-    assert_eq!(take_replies(&mut kept), "$1\r\n1\r\n");
+    assert_eq!(kept.take_replies(), "$1\r\n1\r\n");
 }
 
 /// A server whose journal has to be rewritten before anybody is served, after the first
@@ -198,9 +194,7 @@ fn started_without_room(policy: &str) -> (SimulatedDisk, Kept<SimulatedDisk>) {
     let value = "x".repeat(2_000);
     kept.run(&format!("SET a {value}"));
     kept.turn_until(|engine| !engine.is_holding_replies());
-    disk.kill();
-    disk.set_faults(Faults { read_only: true, ..Faults::default() });
-    drop(kept);
+    kill(&disk, kept);
     disk.set_faults(Faults { room_bytes: Some(1_500), ..Faults::default() });
     disk.put(Path::new(NOTE), b"");
     let mut kept = start(&disk, policy).expect("its files are there");
@@ -213,30 +207,53 @@ fn has_fault(kept: &Kept<SimulatedDisk>, why: &str) -> bool {
 }
 
 #[test]
-fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
+fn what_a_start_had_no_room_for_comes_first_when_there_is_some() {
     let (disk, mut kept) = started_without_room("always");
-    kept.run("STRLEN a\r\nSET b 1");
-    let replies = take_replies(&mut kept);
-    assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
-    // With room again it is still to come first. While time stands no other one is begun.
     disk.set_faults(Faults::default());
+    // While time stands no other rewrite is begun.
     while has_fault(&kept, "No space left") {
         std::thread::sleep(Duration::from_millis(1));
         kept.turn();
     }
     kept.run("SET b 1");
-    let replies = take_replies(&mut kept);
+    let replies = kept.take_replies();
     assert!(replies.starts_with("-MISCONF ") && replies.contains(UNFOUNDED), "{replies}");
-    // Another one is tried by itself.
-    kept.turn_until(|engine| rewrites(engine) == 1);
-    assert_eq!(disk.read(Path::new(NOTE)), None);
-    kept.run("SET b 1");
-    kept.turn_until(|engine| !engine.is_holding_replies());
-    assert_eq!(take_replies(&mut kept), "+OK\r\n");
-    lose_power(&disk, kept, 1);
-    let mut kept = loaded(&disk, "always");
-    kept.run("EXISTS a b");
-    assert_eq!(take_replies(&mut kept), ":2\r\n");
+}
+
+#[test]
+fn a_start_that_has_no_room_for_its_rewrite_serves_what_can_be_read() {
+    // None for the first file of another journal either, and none for its base.
+    for room_bytes in [0, 1_500] {
+        let disk = new_disk();
+        let mut kept = loaded(&disk, "always");
+        let value = "x".repeat(2_000);
+        kept.run(&format!("SET a {value}"));
+        kept.turn_until(|engine| !engine.is_holding_replies());
+        kill(&disk, kept);
+        disk.set_faults(Faults { room_bytes: Some(room_bytes), ..Faults::default() });
+        disk.put(Path::new(NOTE), b"");
+        let mut kept = loaded(&disk, "always");
+        assert_eq!(kept.engine.server().persistence.rewrite.failures, 1);
+        kept.run("STRLEN a\r\nSET b 1");
+        let replies = kept.take_replies();
+        assert!(replies.starts_with(":2000\r\n-MISCONF "), "{replies}");
+        assert!(replies.contains("No space left on device"), "{replies}");
+        // Another one is tried by itself, and not before its time.
+        disk.set_faults(Faults::default());
+        kept.skip(Duration::from_secs(3));
+        kept.turn();
+        assert!(!kept.engine.is_rewriting());
+        kept.skip(Duration::from_secs(3));
+        kept.turn_until(|engine| rewrites(engine) == 1);
+        assert_eq!(disk.read(Path::new(NOTE)), None);
+        kept.run("SET b 1");
+        kept.turn_until(|engine| !engine.is_holding_replies());
+        assert_eq!(kept.take_replies(), "+OK\r\n");
+        lose_power(&disk, kept, 1);
+        let mut kept = loaded(&disk, "always");
+        kept.run("EXISTS a b");
+        assert_eq!(kept.take_replies(), ":2\r\n");
+    }
 }
 
 #[test]
@@ -256,12 +273,7 @@ fn a_start_that_cannot_begin_its_journal_is_refused_however_late_that_is_known()
             let kind = kept.engine.take_snapshot_request().expect("nothing else counts before");
             kept.keeper.begin_snapshot(kind, &mut kept.engine, kept.now);
         }
-        let refused = loop {
-            match kept.keeper.turn(&mut kept.engine, kept.now, true) {
-                Ok(_) => assert!(kept.engine.server().persistence.loading),
-                Err(error) => break error.to_string(),
-            }
-        };
+        let refused = kept.refusal();
         assert!(refused.contains("No space left on device"), "{refused}");
     }
 }
@@ -291,11 +303,11 @@ fn a_journal_that_is_ended_takes_along_what_its_start_has_failed_in() {
     }
     // This one is begun while others are served.
     kept.run("CONFIG SET appendonly yes\r\nSET b 1");
-    let mut replies = take_replies(&mut kept);
+    let mut replies = kept.take_replies();
     while replies.lines().count() < 3 {
         std::thread::sleep(Duration::from_millis(1));
         kept.turn();
-        replies += &take_replies(&mut kept);
+        replies += &kept.take_replies();
     }
     assert_eq!(replies, "+OK\r\n+OK\r\n+OK\r\n");
 }
