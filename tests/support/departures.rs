@@ -198,7 +198,10 @@ pub(crate) const BY_DESIGN: &[(&str, &str)] = &[
     ),
     (
         "BGREWRITEAOF",
-        "Without a journal it is an error. While a snapshot is written, it is scheduled, as in Redis.",
+        "Without a journal it is an error, and so it is while the journal cannot be written, \
+         unless a rewrite is what mends that: after its files or their directory have been removed, \
+         `CONFIG SET appendonly no` and then `yes` begins it anew. While a snapshot is written, it \
+         is scheduled, as in Redis.",
     ),
     (
         "CONFIG SET appendonly",
