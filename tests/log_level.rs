@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
 use support::process::ServerProcess;
 use support::target::{Target as _, encode};
@@ -87,4 +88,18 @@ fn rust_log_wins_for_the_whole_run() {
     let logging = Logging::start("error", Some("error"));
     logging.set("debug");
     assert_eq!(logging.breach_lines(), 0);
+}
+
+#[test]
+fn who_is_closed_again_and_again_does_not_fill_the_log() {
+    let logging = Logging::start("closed", None);
+    let begun = Instant::now();
+    for _ in 0..200 {
+        let mut client = logging.server.connect();
+        client.send(b"POST / HTTP/1.1\r\n").expect("the server reads");
+        client.reply().expect_err("it is closed");
+    }
+    let log = fs::read_to_string(&logging.file).expect("the log is a file");
+    let lines = log.lines().filter(|line| line.contains("it sends HTTP")).count() as u64;
+    assert!((1..=begun.elapsed().as_secs() + 1).contains(&lines), "{lines} lines");
 }

@@ -4,6 +4,7 @@
 
 mod ages;
 mod client;
+mod closing_log;
 mod output;
 pub(crate) mod pubsub;
 pub(crate) mod tracking;
@@ -19,6 +20,7 @@ use crate::prefetch::prefetch;
 use ages::Ages;
 pub use client::Peer;
 pub(crate) use client::{Client, Closing, Parked, ReplyMode, Wake};
+use closing_log::ClosingLog;
 use output::BufferPool;
 use pubsub::PubSub;
 use tracking::Trackers;
@@ -45,6 +47,8 @@ pub(crate) struct Clients {
     with_output: Vec<ClientKey>,
     /// Clients that some command has doomed; the engine closes them.
     doomed: Vec<ClientKey>,
+    /// What is to be logged of those; the engine does it when it closes them.
+    pub(crate) closing_log: ClosingLog,
     pub(crate) pool: BufferPool,
     output_limits: OutputBufferLimits,
     /// Clients closed because they did not read their output.
@@ -70,6 +74,7 @@ impl Clients {
             monitors: Vec::new(),
             with_output: Vec::new(),
             doomed: Vec::new(),
+            closing_log: ClosingLog::default(),
             pool: BufferPool::new(buffers_max),
             output_limits: Config::default().client_output_buffer_limit,
             output_limit_closes: 0,
@@ -233,7 +238,8 @@ impl Clients {
         if client.closing == Closing::Now {
             return;
         }
-        log::warn!("client {} closed: {bytes} bytes of replies not read", client.id);
+        let id = client.id;
+        self.closing_log.note(|| format!("client {id} closed: {bytes} bytes of replies not read"));
         self.output_limit_closes += 1;
         self.close(key, Closing::Now);
     }

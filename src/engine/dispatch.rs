@@ -161,8 +161,8 @@ impl Engine {
     #[cold]
     fn close_browser(&mut self, key: ClientKey) {
         let client = &self.clients[key];
-        let addr = Peer::print(client.peer().addr);
-        log::warn!("client {} ({addr}) closed: it sends HTTP", client.id);
+        let (id, addr) = (client.id, Peer::print(client.peer().addr));
+        self.clients.closing_log.note(|| format!("client {id} ({addr}) closed: it sends HTTP"));
         self.clients.close(key, Closing::Now);
     }
 

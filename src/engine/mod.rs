@@ -534,6 +534,9 @@ impl Engine {
 
     #[cold]
     fn take_some_closed(&mut self) -> Vec<ClientKey> {
+        if let Some(line) = self.clients.closing_log.take(self.now.monotonic) {
+            log::warn!("{line}");
+        }
         if self.clients.has_doomed() {
             for key in self.clients.take_doomed() {
                 let Some(client) = self.clients.get(key) else { continue };

@@ -412,7 +412,10 @@ impl Engine {
         let Some(client) = self.clients.get(key) else { return };
         let unread_bytes = client.unread_bytes();
         if unread_bytes > self.config.client_query_buffer_limit {
-            log::warn!("client {} closed: {unread_bytes} bytes received and not run", client.id);
+            let id = client.id;
+            self.clients
+                .closing_log
+                .note(|| format!("client {id} closed: {unread_bytes} bytes received and not run"));
             self.clients.close(key, Closing::Now);
         }
     }

@@ -13,7 +13,7 @@ use super::listener::Listener;
 /// How long nothing is accepted after the system has refused to.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// How often such a refusal is logged at most.
+/// How often it is logged at most that a connection is not let in.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// A connection as it comes from the system.
@@ -99,14 +99,23 @@ impl Acceptor {
         self.retry_at = None;
     }
 
+    /// Whether a line may be logged about a connection that is not let in: clients choose
+    /// how many of these there are.
+    pub(super) fn may_log(&mut self, now: Duration) -> bool {
+        let may = self.logged_at.is_none_or(|at| now.saturating_sub(at) >= LOG_EVERY);
+        if may {
+            self.logged_at = Some(now);
+        }
+        may
+    }
+
     /// Out of files or memory. The connection stays in the kernel's queue and
     /// would be reported again at once, so asking on would only burn the
     /// processor that the connected clients need.
     #[cold]
     fn back_off(&mut self, error: &io::Error, now: Duration) {
         self.retry_at = Some(now + RETRY_AFTER);
-        if self.logged_at.is_none_or(|at| now.saturating_sub(at) >= LOG_EVERY) {
-            self.logged_at = Some(now);
+        if self.may_log(now) {
             log::warn!("cannot accept a connection: {error}; trying again as files are closed");
         }
     }

@@ -33,7 +33,9 @@ impl EventLoop {
         // cost a system call each time.
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(key), both) {
-            log::warn!("closed a connection from {addr} that cannot be polled: {error}");
+            if self.acceptor.may_log(now.monotonic) {
+                log::warn!("closed a connection from {addr} that cannot be polled: {error}");
+            }
             return;
         }
         // Only a listener on all addresses leaves open which one was reached.
