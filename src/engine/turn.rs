@@ -227,7 +227,10 @@ impl Engine {
             if now.saturating_sub(since) < Duration::from_secs(u64::from(limit.soft_seconds)) {
                 return true;
             }
-            log::warn!("client {id} closed: replies not read for {} s", limit.soft_seconds);
+            let seconds = limit.soft_seconds;
+            self.clients
+                .closing_log
+                .note(|| format!("client {id} closed: replies not read for {seconds} s"));
             self.clients.output_limit_closes += 1;
             self.clients.close(key, Closing::Now);
             false
